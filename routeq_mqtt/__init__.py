@@ -1,0 +1,60 @@
+"""routeq-mqtt: an MQTT-native job bus. Queues are broker topics, and no accepted job is lost."""
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
+from routeq_mqtt.bus.size import QueueSize
+from routeq_mqtt.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    ConnectionLost,
+    DispatchTimeout,
+    DuplicateJobName,
+    Fail,
+    NobodyHoldsJobs,
+    NoScheduler,
+    PackingError,
+    PayloadTooLarge,
+    PublishRefused,
+    RequestFailed,
+    Retry,
+    RouteqError,
+    SchedulerRunning,
+    UnknownJob,
+    UnreadableMessage,
+    UnsupportedVersion,
+)
+from routeq_mqtt.job.backoff import Exponential
+from routeq_mqtt.job.job import Job
+from routeq_mqtt.version import VERSION
+
+__version__ = VERSION
+
+__all__ = [
+    "Job",
+    "dispatch",
+    "queue",
+    "Bus",
+    "default_bus",
+    "use_bus",
+    "close_default_bus",
+    "QueueSize",
+    "Retry",
+    "Fail",
+    "Exponential",
+    "RouteqError",
+    "ConfigurationError",
+    "DuplicateJobName",
+    "PackingError",
+    "PayloadTooLarge",
+    "UnreadableMessage",
+    "UnsupportedVersion",
+    "UnknownJob",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "NobodyHoldsJobs",
+    "PublishRefused",
+    "NoScheduler",
+    "SchedulerRunning",
+    "DispatchTimeout",
+    "RequestFailed",
+]

@@ -1,0 +1,372 @@
+"""The bus as a program sees it: dispatch jobs, ask how many wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from routeq_mqtt.bus.rpc import Requests
+from routeq_mqtt.bus.sender import Sender
+from routeq_mqtt.bus.size import QueueSize, Sizes
+from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    DispatchTimeout,
+    PayloadTooLarge,
+)
+from routeq_mqtt.job.codec import to_envelope
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.transport.aio import AioTransport
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.names import check_queue_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.seam import Transport
+
+Confirm = Literal["broker", "stored"]
+
+_CHUNK = 2_000
+_STORED_CHUNK = 500
+
+
+class Bus:
+    """A connection to the job bus.
+
+    ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``
+
+    It connects on first use, and again by itself whenever the connection is lost. One bus belongs
+    to one event loop; many tasks may use it at once.
+
+    Args:
+        url: of the broker; default ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
+        settings: everything else; default: from the environment.
+        transport: how to reach the broker; default: over a socket.
+        topics: the topics of the bus.
+        clock: where time comes from.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        transport: Transport | None = None,
+        topics: Topics | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings or Settings.from_environment(
+            None if url is None else {**os.environ, "ROUTEQ_URL": url}
+        )
+        self._transport = transport
+        self._topics = topics or self.settings.topics()
+        self._clock = clock or SystemClock()
+        self._opened: Sender | None = None
+        self._requests: Requests | None = None
+        self._sizes: Sizes | None = None
+
+    async def __aenter__(self) -> Bus:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def sender(self) -> Sender:
+        """The connection that jobs go out on; it connects on first use."""
+        if self._opened is None:
+            transport = self._transport or AioTransport(self.settings.address())
+            client_id = f"routeq-{socket.gethostname()[:20]}-{os.getpid()}-{new_id()[-8:]}"
+            self._opened = Sender(transport, self._topics, client_id, clock=self._clock)
+            self._requests = Requests(self._opened)
+            self._sizes = Sizes(self._opened, self._requests, self._clock)
+            self._opened.link.start()
+        return self._opened
+
+    @property
+    def requests(self) -> Requests:
+        """Requests to the scheduler."""
+        _ = self.sender
+        assert self._requests is not None  # noqa: S101 - made together with the sender
+        return self._requests
+
+    @property
+    def sizes(self) -> Sizes:
+        """What is known of queues and workers."""
+        _ = self.sender
+        assert self._sizes is not None  # noqa: S101 - made together with the sender
+        return self._sizes
+
+    async def open(self, timeout: float | None = None) -> None:
+        """Connect.
+
+        Args:
+            timeout: seconds; default: the settings'.
+
+        Raises:
+            ConnectionFailed: the broker was not reached in time; says why.
+        """
+        async with self._within(timeout, "connect"):
+            await self.sender.link.ready()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        sender, self._opened = self._opened, None
+        if sender is not None:
+            await sender.link.close()
+
+    # -- dispatch ------------------------------------------------------------------------------
+
+    async def dispatch(
+        self,
+        job: Job,
+        *,
+        queue: str | None = None,
+        delay: float | None = None,
+        run_at: datetime | float | None = None,
+        expires_at: datetime | float | None = None,
+        headers: Mapping[str, Any] | None = None,
+        confirm: Confirm = "broker",
+        timeout: float | None = None,
+    ) -> str:
+        """Send a job; returns its id once somebody holds it.
+
+        Args:
+            job: what to run.
+            queue: default: its class's.
+            delay: seconds until it runs, counted from when the scheduler gets it.
+            run_at: when it runs: a datetime (naive: local time) or UTC epoch seconds.
+            expires_at: when it is too late to run it; then it becomes a failed record.
+            headers: travel with the job.
+            confirm: "broker": the broker has it. "stored": the scheduler has committed it to disk,
+                and keeps it until its outcome is known.
+            timeout: seconds; default: the settings'.
+
+        Raises:
+            PackingError: an attribute cannot travel, or the job is too large; nothing was sent.
+            NobodyHoldsJobs: no worker, scheduler or embedded broker is there; nothing was sent.
+            NoScheduler: the job is delayed or to be stored, and no scheduler has ever run here.
+            ConnectionFailed: the broker was not reached in time; nothing was sent.
+            DispatchTimeout: it did not acknowledge in time; the job may run.
+        """
+        envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
+        return await self._dispatch(envelope, confirm, timeout)
+
+    async def dispatch_named(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        *,
+        queue: str = "default",
+        delay: float | None = None,
+        confirm: Confirm = "broker",
+        timeout: float | None = None,
+    ) -> str:
+        """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
+        check_queue_name(queue, "dispatch: queue")
+        _check_delay(delay, None)
+        envelope = Envelope(
+            id=new_id(),
+            job=name,
+            data=dict(data),
+            queue=queue,
+            delay=delay or None,
+            dispatched_at=self._clock.now(),
+        )
+        return await self._dispatch(envelope, confirm, timeout)
+
+    async def _dispatch(self, envelope: Envelope, confirm: Confirm, timeout: float | None) -> str:
+        payload = self._pack(envelope)
+        job_id, name = str(envelope.id), str(envelope.queue)
+        async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
+            if confirm == "stored":
+                await self._store(name, [payload], timeout)
+            elif envelope.delay is not None or envelope.run_at is not None:
+                await self._until_sent(self._topics.schedule, payload)
+            else:
+                await self._until_held(name, payload)
+        return job_id
+
+    async def push(self, job: Job, queue: str | None = None) -> str:
+        """Send a job now; see `dispatch`."""
+        return await self.dispatch(job, queue=queue)
+
+    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> str:
+        """Send a job that runs `when`: in so many seconds, or at a datetime; see `dispatch`."""
+        if isinstance(when, datetime):
+            return await self.dispatch(job, queue=queue, run_at=when)
+        return await self.dispatch(job, queue=queue, delay=when)
+
+    async def bulk(
+        self,
+        jobs: Iterable[Job],
+        queue: str | None = None,
+        *,
+        confirm: Confirm = "broker",
+        timeout: float | None = None,
+    ) -> list[str]:
+        """Send many jobs, pipelined: thousands are in flight at once.
+
+        Args:
+            jobs: what to run; read as they are sent.
+            queue: default: each job's class's.
+            confirm: as for `dispatch`; "stored" sends many jobs in one message.
+            timeout: seconds for each 2,000 jobs; default: the settings'.
+
+        Returns:
+            The jobs' ids, in order.
+
+        Raises:
+            As `dispatch`. The jobs before the error may have been sent.
+        """
+        size = _STORED_CHUNK if confirm == "stored" else _CHUNK
+        source = iter(jobs)
+        ids: list[str] = []
+        while chunk := list(islice(source, size)):
+            envelopes = [self._envelope(job, queue, None, None, None, None) for job in chunk]
+            packed = [(str(e.queue), self._pack(e)) for e in envelopes]
+            async with self._within(timeout, f"bulk of {len(packed)} jobs"):
+                if confirm == "stored":
+                    await self._store_all(packed, timeout)
+                else:
+                    unsure: Sequence[tuple[str, bytes]] = packed
+                    while unsure:
+                        unsure = await self.sender.send_many(unsure)
+            ids.extend(str(envelope.id) for envelope in envelopes)
+        return ids
+
+    async def size(self, queue: str) -> QueueSize:
+        """How many jobs of a queue the bus can see; see `QueueSize`."""
+        check_queue_name(queue, "size: queue")
+        await self.open()
+        return await self.sizes.of(queue)
+
+    async def stats(self, queue: str) -> dict[str, int | bool]:
+        """`size` as a plain map."""
+        return (await self.size(queue)).as_dict()
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _envelope(
+        self,
+        job: Job,
+        queue: str | None,
+        delay: float | None,
+        run_at: datetime | float | None,
+        expires_at: datetime | float | None,
+        headers: Mapping[str, Any] | None,
+    ) -> Envelope:
+        _check_delay(delay, run_at)
+        if queue is not None:
+            check_queue_name(queue, "dispatch: queue")
+        return to_envelope(
+            job,
+            queue=queue,
+            delay=delay or None,
+            run_at=_epoch(run_at),
+            expires_at=_epoch(expires_at),
+            headers=dict(headers) if headers else None,
+            now=self._clock.now(),
+        )
+
+    def _pack(self, envelope: Envelope) -> bytes:
+        payload = envelope.encode()
+        limit = self.settings.max_payload
+        if len(payload) > limit:
+            raise PayloadTooLarge(
+                f"job {envelope.job!r} takes {len(payload)} bytes, more than max_payload={limit}; "
+                "send a reference to the data, or raise ROUTEQ_MAX_PAYLOAD"
+            )
+        return payload
+
+    async def _until_held(self, queue: str, payload: bytes) -> None:
+        while True:
+            try:
+                return await self.sender.send(queue, payload)
+            except ConnectionLost:
+                continue
+
+    async def _until_sent(self, topic: str, payload: bytes) -> None:
+        while True:
+            try:
+                return await self.sender.to_scheduler(topic, payload)
+            except ConnectionLost:
+                continue
+
+    async def _store(self, queue: str, payloads: list[bytes], timeout: float | None) -> None:
+        limit = self.settings.timeout if timeout is None else timeout
+        topic = self._topics.store(queue)
+        while True:
+            try:
+                await self.requests.exchange(topic, payloads, timeout=limit)
+            except ConnectionLost:
+                continue
+            return
+
+    async def _store_all(self, packed: Sequence[tuple[str, bytes]], timeout: float | None) -> None:
+        by_queue: dict[str, list[bytes]] = {}
+        for queue, payload in packed:
+            by_queue.setdefault(queue, []).append(payload)
+        for queue, payloads in by_queue.items():
+            await self._store(queue, payloads, timeout)
+
+    def _within(self, timeout: float | None, what: str) -> _Within:
+        return _Within(self, self.settings.timeout if timeout is None else timeout, what)
+
+
+class _Within:
+    """A time limit whose error says what was going on."""
+
+    def __init__(self, bus: Bus, timeout: float, what: str) -> None:
+        self._bus = bus
+        self._seconds = timeout
+        self._what = what
+        self._scope = asyncio.timeout(timeout)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError:
+            link = self._bus.sender.link
+            if link.connection is None and link.last_error is not None:
+                raise link.last_error from None
+            raise DispatchTimeout(
+                f"{self._what}: the broker did not acknowledge within {self._seconds} s; "
+                "it may have arrived"
+            ) from None
+
+
+def _epoch(when: datetime | float | None) -> float | None:
+    return when.timestamp() if isinstance(when, datetime) else when
+
+
+def _check_delay(delay: float | None, run_at: datetime | float | None) -> None:
+    if delay is not None and not (isinstance(delay, int | float) and 0 <= delay < float("inf")):
+        raise ConfigurationError(f"dispatch: delay={delay!r} must be 0 seconds or more")
+    if delay is not None and run_at is not None:
+        raise ConfigurationError("dispatch: give either delay or run_at, not both")

@@ -1,0 +1,73 @@
+"""The default bus of a program: opened on first use, configured from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from routeq_mqtt.bus.bus import Bus, Confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from routeq_mqtt.bus.size import QueueSize
+    from routeq_mqtt.job.job import Job
+
+_buses: WeakKeyDictionary[asyncio.AbstractEventLoop, Bus] = WeakKeyDictionary()
+
+
+def default_bus() -> Bus:
+    """The bus of the running event loop, from ``ROUTEQ_URL`` and the other settings."""
+    loop = asyncio.get_running_loop()
+    bus = _buses.get(loop)
+    if bus is None:
+        bus = _buses[loop] = Bus()
+    return bus
+
+
+def use_bus(bus: Bus) -> None:
+    """Make `bus` the default of the running event loop."""
+    _buses[asyncio.get_running_loop()] = bus
+
+
+async def close_default_bus() -> None:
+    """Disconnect the default bus of the running event loop, if it was used."""
+    bus = _buses.pop(asyncio.get_running_loop(), None)
+    if bus is not None:
+        await bus.close()
+
+
+async def dispatch(job: Job, **options: Any) -> str:  # noqa: ANN401 - see Bus.dispatch
+    """Send a job on the default bus; takes and raises what `Bus.dispatch` does."""
+    return await default_bus().dispatch(job, **options)
+
+
+class Queue:
+    """The queue manager: the default bus under the names that Laravel's users know."""
+
+    async def push(self, job: Job, queue: str | None = None) -> str:
+        """Send a job now."""
+        return await default_bus().push(job, queue)
+
+    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> str:
+        """Send a job that runs in `when` seconds, or at the datetime `when`."""
+        return await default_bus().later(when, job, queue)
+
+    async def bulk(
+        self, jobs: Iterable[Job], queue: str | None = None, *, confirm: Confirm = "broker"
+    ) -> list[str]:
+        """Send many jobs, pipelined."""
+        return await default_bus().bulk(jobs, queue, confirm=confirm)
+
+    async def size(self, name: str = "default") -> QueueSize:
+        """How many jobs the bus can see."""
+        return await default_bus().size(name)
+
+    async def stats(self, name: str = "default") -> dict[str, int | bool]:
+        """`size` as a plain map."""
+        return await default_bus().stats(name)
+
+
+queue = Queue()

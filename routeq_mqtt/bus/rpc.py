@@ -1,0 +1,80 @@
+"""Requests to the scheduler over MQTT: reply topic and correlation travel in the payload."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import NoScheduler, RequestFailed, UnreadableMessage
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.transport.seam import Message
+
+
+class Requests:
+    """Asks the scheduler and waits for its replies.
+
+    Args:
+        sender: the connection to ask on.
+    """
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._reply_topic = sender.topics.reply(sender.client_id)
+        self._pending: dict[str, asyncio.Future[Any]] = {}
+        self._listening = False
+
+    async def call(self, method: str, *, timeout: float = 5.0, **args: object) -> Any:  # noqa: ANN401
+        """Ask, and return what the scheduler replies.
+
+        Args:
+            method: what to ask for.
+            timeout: seconds to wait for the reply; default 5.
+            **args: the method's own arguments.
+
+        Raises:
+            NoScheduler: none has run on this bus, or it did not reply in time.
+            RequestFailed: it replied with an error.
+        """
+        return await self.exchange(self._sender.topics.rpc(method), args, timeout=timeout)
+
+    async def exchange(self, topic: str, args: object, *, timeout: float) -> Any:  # noqa: ANN401
+        """Publish a request to a topic of the scheduler's and return its reply."""
+        await self._listen()
+        correlation = new_id()
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[correlation] = reply
+        request = pack({"reply": self._reply_topic, "id": correlation, "args": args})
+        try:
+            async with asyncio.timeout(timeout):
+                await self._sender.to_scheduler(topic, request)
+                return await reply
+        except TimeoutError:
+            raise NoScheduler(
+                f"the scheduler did not answer {topic!r} within {timeout} s; is it running? "
+                "start one: routeq-mqtt scheduler"
+            ) from None
+        finally:
+            del self._pending[correlation]
+
+    async def _listen(self) -> None:
+        if not self._listening:
+            await self._sender.listen([self._reply_topic], self._take)
+            self._listening = True
+
+    def _take(self, message: Message) -> None:
+        try:
+            answer = unpack(message.payload)
+            reply = self._pending.get(answer["id"])
+            error, result = answer.get("error"), answer.get("result")
+        except (UnreadableMessage, KeyError, TypeError, AttributeError):
+            return
+        if reply is None or reply.done():
+            return
+        if error is not None:
+            reply.set_exception(RequestFailed(str(error)))
+        else:
+            reply.set_result(result)

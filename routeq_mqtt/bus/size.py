@@ -1,0 +1,131 @@
+"""How many jobs wait, as far as the bus can see."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import NoScheduler
+from routeq_mqtt.presence.fleet import Fleet
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.rpc import Requests
+    from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.transport.seam import Message
+
+_ANSWER_WITHIN = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSize:
+    """Jobs of one queue.
+
+    Attributes:
+        delayed: not yet due, in the scheduler.
+        parked: due, and no worker has them yet: in the scheduler, or in the embedded broker.
+        waiting: held by a worker that has not started them.
+        running: running now.
+        failed: failed records; not part of `total`.
+        exact: False where a broker may hold more that nobody can count, or the scheduler is away.
+    """
+
+    delayed: int = 0
+    parked: int = 0
+    waiting: int = 0
+    running: int = 0
+    failed: int = 0
+    exact: bool = True
+
+    @property
+    def total(self) -> int:
+        """All jobs that will run or run now."""
+        return self.delayed + self.parked + self.waiting + self.running
+
+    def __int__(self) -> int:
+        return self.total
+
+    def as_dict(self) -> dict[str, int | bool]:
+        """As a plain map, `total` included."""
+        return {**asdict(self), "total": self.total}
+
+
+class Sizes:
+    """Folds what the scheduler counts, what workers say and what the embedded broker says.
+
+    Args:
+        sender: the connection.
+        requests: asks the scheduler.
+        clock: when workers were heard.
+    """
+
+    def __init__(self, sender: Sender, requests: Requests, clock: Clock) -> None:
+        self._sender = sender
+        self._requests = requests
+        self._clock = clock
+        self._listening = False
+        self._marker: asyncio.Future[None] | None = None
+        self.fleet = Fleet(sender.topics)
+
+    async def refresh(self) -> None:
+        """Wait until the retained messages of all workers are here; afterwards they keep coming."""
+        mark = self._sender.topics.session(self._sender.client_id)
+        if not self._listening:
+            await self._sender.listen([mark], self._marked)
+            await self._sender.listen(self._fleet_filters, self._fold)
+            self._listening = True
+        self._marker = asyncio.get_running_loop().create_future()
+        connection = await self._sender.link.ready()
+        connection.publish(mark, b"mark")
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            await self._marker
+
+    @property
+    def _fleet_filters(self) -> tuple[str, str]:
+        return self.fleet.filters()
+
+    def _marked(self, message: Message) -> None:
+        if self._marker is not None and not self._marker.done():
+            self._marker.set_result(None)
+
+    def _fold(self, message: Message) -> None:
+        self.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
+
+    async def of(self, queue: str) -> QueueSize:
+        """One queue."""
+        return (await self.all()).get(queue, QueueSize(exact=self._exact()))
+
+    async def all(self) -> dict[str, QueueSize]:
+        """Every queue that somebody knows of."""
+        await self.refresh()
+        counted = await self._counted()
+        around = self._sender.surroundings
+        names = {*counted, *around.waiting, *self.fleet.queues()}
+        return {name: self._one(name, counted.get(name, {})) for name in sorted(names)}
+
+    def _one(self, queue: str, counted: dict[str, int]) -> QueueSize:
+        return QueueSize(
+            delayed=counted.get("delayed", 0),
+            parked=counted.get("parked", 0) + self._sender.surroundings.waiting.get(queue, 0),
+            waiting=self.fleet.waiting(queue),
+            running=self.fleet.running(queue),
+            failed=counted.get("failed", 0),
+            exact=self._exact(),
+        )
+
+    def _exact(self) -> bool:
+        """Only the embedded broker counts what it holds."""
+        around = self._sender.surroundings
+        online = around.scheduler is not None and around.scheduler.state == "online"
+        return around.shares_queue and (online or around.scheduler is None)
+
+    async def _counted(self) -> dict[str, dict[str, int]]:
+        around = self._sender.surroundings
+        if around.scheduler is None or around.scheduler.state != "online":
+            return {}
+        try:
+            counts: Any = await self._requests.call("sizes", timeout=_ANSWER_WITHIN)
+        except NoScheduler:
+            return {}
+        return dict(counts)

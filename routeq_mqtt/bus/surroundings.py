@@ -1,0 +1,95 @@
+"""What a client finds out about the bus at each connect, and keeps up with afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.presence.status import SchedulerStatus, decode
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS
+
+if TYPE_CHECKING:
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.seam import Connection, Message
+
+_REFUSED = 0x80
+
+
+class Surroundings:
+    """Broker and scheduler as one connection sees them.
+
+    Attributes:
+        truthful: the broker says 0x10 when nobody is subscribed, and only then (MQTT 5).
+        shares_queue: it is the embedded broker, which shares ``$queue/<name>`` itself.
+        scheduler: its retained status, also while it is away; None: none has ever run here.
+        blind: access control hides the answers from us; we trust that ``$queue`` is read.
+        waiting: what waits in the embedded broker, for each queue.
+        scheduler_changed: fires when something new is known of the scheduler.
+    """
+
+    def __init__(self, topics: Topics, client_id: str) -> None:
+        self.truthful = False
+        self.shares_queue = False
+        self.blind = False
+        self.scheduler: SchedulerStatus | None = None
+        self.waiting: dict[str, int] = {}
+        self.scheduler_changed = Signal()
+        self._topics = topics
+        self._probe = topics.probe(client_id)
+        self._marker: asyncio.Future[None] | None = None
+
+    async def look(self, connection: Connection) -> None:
+        """Find out; retained messages have arrived once our own marker comes back behind them."""
+        topics = self._topics
+        self._forget()
+        self._marker = asyncio.get_running_loop().create_future()
+        granted = await connection.subscribe(
+            self._probe, topics.broker, topics.broker_queues, topics.scheduler
+        )
+        self.blind = any(code >= _REFUSED for code in granted)
+        if granted[0] >= _REFUSED:
+            return
+        heard = connection.publish(self._probe, b"marker")
+        unheard = connection.publish(f"{self._probe}/nobody", b"") if connection.mqtt5 else None
+        reason = await heard
+        if unheard is not None:
+            self.truthful = reason == SUCCESS and await unheard == NO_MATCHING_SUBSCRIBERS
+        either: set[asyncio.Future[Any]] = {self._marker, connection.lost}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+
+    def _forget(self) -> None:
+        self.truthful = self.shares_queue = self.blind = False
+        self.scheduler = None
+        self.waiting = {}
+
+    def fold(self, message: Message) -> bool:
+        """Take a message in; whether it was one of ours."""
+        topics = self._topics
+        if message.topic == self._probe:
+            if self._marker is not None and not self._marker.done():
+                self._marker.set_result(None)
+        elif message.topic == topics.scheduler:
+            self.scheduler = decode(SchedulerStatus, message.payload) if message.payload else None
+            self.scheduler_changed.fire()
+        elif message.topic == topics.broker:
+            self.shares_queue = bool(_json_map(message.payload).get("shares_queue"))
+        elif message.topic == topics.broker_queues:
+            queues = _json_map(message.payload)
+            self.waiting = {
+                name: int(sizes.get("waiting", 0))
+                for name, sizes in queues.items()
+                if isinstance(sizes, dict)
+            }
+        else:
+            return False
+        return True
+
+
+def _json_map(payload: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(payload) if payload else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,44 @@
+"""The command line: ``routeq-mqtt``. Typer and rich live here and nowhere else."""
+
+from __future__ import annotations
+
+import typer
+
+from routeq_mqtt.cli import doctor as doctor_command
+from routeq_mqtt.cli import failed, run, send, show
+from routeq_mqtt.version import VERSION
+
+app = typer.Typer(
+    name="routeq-mqtt",
+    help="An MQTT-native job bus: queues are broker topics, and no accepted job is lost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"routeq-mqtt {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Every command takes --url, or ROUTEQ_URL; default mqtt://127.0.0.1:1883."""
+
+
+run.register(app)
+send.register(app)
+show.register(app)
+doctor_command.register(app)
+app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

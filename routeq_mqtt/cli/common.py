@@ -1,0 +1,117 @@
+"""What the commands share: settings from flags, one event loop, errors as one line, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from routeq_mqtt.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    NobodyHoldsJobs,
+    NoScheduler,
+    RouteqError,
+    SchedulerRunning,
+)
+from routeq_mqtt.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+FAILED = 1
+"""Exit code: the command did not do what it was asked to."""
+
+NOT_CONNECTED = 3
+"""Exit code: the broker was not reached."""
+
+MISCONFIGURED = 4
+"""Exit code: a setting or an option is wrong."""
+
+NOBODY_THERE = 5
+"""Exit code: no scheduler, or nobody who would hold the job; or a scheduler too many."""
+
+_EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
+    (ConnectionFailed, NOT_CONNECTED),
+    (ConfigurationError, MISCONFIGURED),
+    (NobodyHoldsJobs, NOBODY_THERE),
+    (NoScheduler, NOBODY_THERE),
+    (SchedulerRunning, NOBODY_THERE),
+)
+
+out = Console()
+err = Console(stderr=True, highlight=False)
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Broker: mqtt[s]://user:password@host:port.", envvar="ROUTEQ_URL"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+LogLevel = Annotated[
+    str, typer.Option("--log-level", help="debug, info, warning or error.", envvar="ROUTEQ_LOG")
+]
+
+_T = TypeVar("_T")
+
+
+def settings(url: str | None) -> Settings:
+    """Settings from the environment, the URL from the flag where there is one."""
+    return Settings.from_environment(None if url is None else {**os.environ, "ROUTEQ_URL": url})
+
+
+def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a command in an event loop (uvloop where installed); an error is one line."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(main())
+    except RouteqError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(error: RouteqError) -> NoReturn:
+    """Print what went wrong and exit with its code."""
+    err.print(f"error: {error}", style="red", markup=False)
+    codes = (code for kind, code in _EXIT_CODES if isinstance(error, kind))
+    raise typer.Exit(next(codes, FAILED))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def print_json(value: object) -> None:
+    """Print JSON; bytes as text where they are, else as hexadecimal."""
+    typer.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.hex()
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return str(value)
+
+
+def set_up_logging(level: str) -> None:
+    """Log lines as time, level, logger and ``key=value`` to standard error."""
+    number = logging.getLevelName(level.upper())
+    if not isinstance(number, int):
+        fail(ConfigurationError(f"--log-level={level!r} is unknown; use debug, info or warning"))
+    logging.basicConfig(
+        level=number, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )

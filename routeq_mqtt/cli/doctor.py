@@ -1,0 +1,43 @@
+"""``routeq-mqtt doctor``: checks of the way that a job takes, each with a verdict and the mend."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.doctor.checks import Check, examine
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    url: Url = None,
+    as_json: AsJson = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+) -> None:
+    """Check broker, scheduler and a job's way there and back. Exit code 1: something is wrong."""
+
+    async def main() -> list[Check]:
+        return await examine(settings(url))
+
+    checks = run(main)
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        table = Table("check", "verdict", "what was found", "what to do")
+        for check in checks:
+            style = _STYLES[check.verdict]
+            table.add_row(check.name, f"[{style}]{check.verdict}[/]", check.found, check.mend)
+        out.print(table)
+    bad = {"failed", "warning"} if strict else {"failed"}
+    if any(check.verdict in bad for check in checks):
+        raise typer.Exit(FAILED)

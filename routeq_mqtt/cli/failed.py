@@ -1,0 +1,132 @@
+"""``routeq-mqtt failed …``: look at failed records, run them again, forget them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings
+
+app = typer.Typer(no_args_is_help=True)
+
+Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Only of this queue.")]
+All = Annotated[bool, typer.Option("--all", help="All of them, or all of --queue.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of failed jobs.")]
+
+
+def _ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
+    async def main() -> object:
+        async with Bus(settings=settings(url)) as bus:
+            return await bus.requests.call(method, **args)
+
+    return run(main)
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
+
+
+@app.command("list")
+def list_(
+    queue: Queue = None,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 100,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List failed records, newest first."""
+    records = _ask(url, "failed.list", queue=queue, limit=limit)
+    if as_json:
+        print_json(records)
+        return
+    table = Table("id", "queue", "job", "reason", "error", "failed at")
+    for record in records:
+        error = (record["error"] or "").splitlines() or [""]
+        table.add_row(
+            record["id"],
+            record["queue"],
+            record["job"] or "?",
+            record["reason"],
+            error[0][:80],
+            _when(record["failed_at"]),
+        )
+    out.print(table)
+
+
+@app.command()
+def show(
+    job_id: Annotated[str, typer.Argument(help="Id of the failed job.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one failed record: its data, and the error of every attempt."""
+    record = _ask(url, "failed.show", id=job_id)
+    if as_json:
+        print_json(record)
+        return
+    out.print(f"{record['job'] or '?'}  id={record['id']}  queue={record['queue']}", style="bold")
+    out.print(f"{record['reason']}: {record['error']}", markup=False)
+    out.print(f"failed at {_when(record['failed_at'])} by worker {record['worker']}", markup=False)
+    data = record["data"]
+    out.print("data", data if data is not None else record["envelope"])
+    for attempt in record["attempts"]:
+        out.print(f"attempt {attempt['attempt']} at {_when(attempt['at'])}", style="bold")
+        out.print(attempt["traceback"], markup=False, highlight=False)
+
+
+@app.command()
+def retry(
+    ids: Ids = None,
+    queue: Queue = None,
+    every: All = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run failed jobs again, from their first attempt."""
+    _check_choice(ids, every)
+    answer = _ask(url, "failed.retry", ids=ids or [], all=every, queue=queue)
+    if as_json:
+        print_json(answer)
+    else:
+        out.print(f"{len(answer['retried'])} jobs run again")
+        for skipped in answer["skipped"]:
+            err.print(f"not retried: {skipped['id']}: {skipped['error']}", markup=False)
+    if answer["skipped"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def forget(
+    ids: Ids = None,
+    queue: Queue = None,
+    every: All = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete failed records."""
+    _check_choice(ids, every)
+    answer = _ask(url, "failed.forget", ids=ids or [], all=every, queue=queue)
+    _forgotten(answer, as_json=as_json, wanted=len(ids or []))
+
+
+@app.command()
+def flush(queue: Queue = None, url: Url = None, as_json: AsJson = False) -> None:
+    """Delete all failed records, or all of one queue."""
+    _forgotten(_ask(url, "failed.flush", queue=queue), as_json=as_json, wanted=0)
+
+
+def _forgotten(answer: dict[str, Any], *, as_json: bool, wanted: int) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        out.print(f"{answer['forgotten']} failed records forgotten")
+    if answer["forgotten"] < wanted:
+        raise typer.Exit(FAILED)
+
+
+def _check_choice(ids: list[str] | None, every: bool) -> None:
+    if bool(ids) == every:
+        raise typer.BadParameter("name ids, or say --all")

@@ -1,0 +1,185 @@
+"""Commands that run until they are stopped: worker, scheduler, broker."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from routeq_mqtt.cli.common import LogLevel, Url, run, set_up_logging, settings
+from routeq_mqtt.cli.signals import stopping
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.transport.aio import AioTransport
+from routeq_mqtt.worker.options import WorkerOptions
+from routeq_mqtt.worker.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("worker")(worker)
+    app.command("scheduler")(scheduler)
+    app.command("broker")(broker)
+
+
+def load_app(name: str) -> None:
+    """Import the module that defines the job classes, from the current folder too.
+
+    Raises:
+        ConfigurationError: there is no such module.
+    """
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(
+            f"--app={name!r}: there is no module {error.name!r} on the path; "
+            "name it as in an import, for example --app myproject.jobs"
+        ) from None
+
+
+def worker(
+    queue: Annotated[
+        list[str],
+        typer.Option("--queue", "-q", help="Queues, first ones first: --queue high,default."),
+    ] = ["default"],  # noqa: B006 - typer copies it
+    concurrency: Annotated[int, typer.Option(help="Jobs that run at once.")] = 10,
+    prefetch: Annotated[
+        int | None, typer.Option(help="Jobs held beyond those; default: as many as run.")
+    ] = None,
+    app: Annotated[
+        list[str], typer.Option("--app", help="Module that defines the jobs.", envvar="ROUTEQ_APP")
+    ] = [],  # noqa: B006 - typer copies it
+    max_jobs: Annotated[int | None, typer.Option(help="Stop after that many jobs.")] = None,
+    max_time: Annotated[float | None, typer.Option(help="Stop after that many seconds.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for jobs whose class sets no timeout.")
+    ] = None,
+    max_tries: Annotated[
+        int | None, typer.Option(help="Attempts for jobs whose class sets none.")
+    ] = None,
+    max_deliveries: Annotated[
+        int, typer.Option(help="Workers that a job may take down before it fails.")
+    ] = 5,
+    stop_when_empty: Annotated[
+        bool, typer.Option("--stop-when-empty", help="Stop when no job is waiting.")
+    ] = False,
+    shutdown_timeout: Annotated[
+        float, typer.Option(help="Seconds that running jobs get when the worker stops.")
+    ] = 30.0,
+    name: Annotated[str | None, typer.Option(help="A stable name, part of the id.")] = None,
+    events: Annotated[bool, typer.Option(help="Tell what happens to jobs.")] = True,
+    url: Url = None,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run the jobs of some queues until stopped (SIGTERM: finish what runs; twice: at once)."""
+    set_up_logging(log_level)
+
+    async def main() -> None:
+        options = WorkerOptions(
+            queues=tuple(name for names in queue for name in names.split(",")),
+            concurrency=concurrency,
+            prefetch=prefetch,
+            max_jobs=max_jobs,
+            max_time=max_time,
+            timeout=timeout,
+            max_tries=max_tries,
+            max_deliveries=max_deliveries,
+            stop_when_empty=stop_when_empty,
+            shutdown_timeout=shutdown_timeout,
+            name=name,
+            events=events,
+        )
+        for module in app:
+            load_app(module)
+        chosen = settings(url)
+        work = Worker(AioTransport(chosen.address()), options, topics=chosen.topics())
+        with stopping(work.stop):
+            await work.run()
+        log.info("worker stopped jobs=%d failed=%d", work.ended_jobs, work.failed_jobs)
+
+    run(main)
+    _leave_threads_behind()
+
+
+def _leave_threads_behind() -> None:
+    """A plain function that outlived the shutdown timeout must not keep the process alive."""
+    if any(thread.name.startswith("job") for thread in threading.enumerate()):
+        log.warning("leaving while plain functions still run; their jobs run again elsewhere")
+        logging.shutdown()
+        os._exit(0)
+
+
+def scheduler(
+    db: Annotated[
+        Path, typer.Option(help="SQLite file; made where it is missing.", envvar="ROUTEQ_DB")
+    ] = Path("routeq.db"),
+    lost_after: Annotated[
+        float, typer.Option(help="Seconds that a lost worker has to come back.")
+    ] = 1.0,
+    url: Url = None,
+    log_level: LogLevel = "info",
+) -> None:
+    """Keep delayed, parked and failed jobs, and recover what dead workers held."""
+    set_up_logging(log_level)
+
+    async def main() -> None:
+        chosen = settings(url)
+        service = Scheduler(
+            AioTransport(chosen.address()),
+            SchedulerOptions(db=db, lost_after=lost_after),
+            topics=chosen.topics(),
+        )
+        with stopping(service.stop):
+            await service.run()
+        log.info("scheduler stopped")
+
+    run(main)
+
+
+def broker(
+    bind: Annotated[
+        str, typer.Option(help="Address and port to listen on.", envvar="ROUTEQ_BIND")
+    ] = "127.0.0.1:1883",
+    db: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file; without it a crash of the broker loses what it holds."),
+    ] = None,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run the embedded broker, which shares $queue/<name> among workers itself."""
+    set_up_logging(log_level)
+    try:
+        from routeq_mqtt.embedded import make_broker
+    except ImportError:
+        raise typer.BadParameter(
+            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
+        ) from None
+
+    async def main() -> None:
+        embedded = make_broker(bind, db)
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def stop() -> None:
+            if not stopped.done():
+                stopped.set_result(None)
+
+        with stopping(stop):
+            async with embedded:
+                log.info("broker listens on port %d db=%s", embedded.port, db)
+                await stopped
+        log.info("broker stopped")
+
+    run(main)

@@ -1,0 +1,119 @@
+"""Every error that this library raises, on one screen.
+
+    RouteqError
+    ├── ConfigurationError      a setting, an option or a class is wrong
+    │   └── DuplicateJobName    two job classes claim one wire name
+    ├── PackingError            a value in a job's data cannot travel
+    │   └── PayloadTooLarge     the envelope is larger than the limit
+    ├── UnreadableMessage       bytes that are no envelope; kept as a failed record
+    │   └── UnsupportedVersion  an envelope of a later format version
+    ├── UnknownJob              no class is registered under this name
+    ├── ConnectionFailed        the broker could not be reached or refused us
+    │   └── ConnectionLost      the connection ended before the answer came
+    ├── NobodyHoldsJobs         no worker, scheduler or embedded broker would keep the job
+    ├── PublishRefused          the broker refused the message: access control, size or quota
+    ├── NoScheduler             what was asked for needs a scheduler, and none answers
+    ├── SchedulerRunning        a second scheduler was started on one bus
+    ├── DispatchTimeout         the broker did not acknowledge in time; the job may or may not run
+    └── RequestFailed           the scheduler answered a request with an error
+
+    JobControl                  what a job raises to steer its own fate (not an error)
+    ├── Retry                   run me again, later
+    └── Fail                    record me as failed, no more tries
+
+A job that overruns its `timeout` ends with the built-in ``TimeoutError``.
+"""
+
+from __future__ import annotations
+
+
+class RouteqError(Exception):
+    """Base of every error of routeq-mqtt."""
+
+
+class ConfigurationError(RouteqError):
+    """A setting, an option or a job class is wrong; names it, its value and the mend."""
+
+
+class DuplicateJobName(ConfigurationError):
+    """Two job classes claim one wire name."""
+
+
+class PackingError(RouteqError):
+    """A value in a job's data cannot travel; names the attribute."""
+
+
+class PayloadTooLarge(PackingError):
+    """The packed envelope is larger than the limit (`max_payload`, bytes)."""
+
+
+class UnreadableMessage(RouteqError):
+    """The bytes are no envelope. Whoever reads such a message keeps it as a failed record."""
+
+
+class UnsupportedVersion(UnreadableMessage):
+    """The envelope is of a later format version than this library knows."""
+
+
+class UnknownJob(RouteqError):
+    """No job class is registered under this name in this process."""
+
+
+class ConnectionFailed(RouteqError):
+    """The broker could not be reached, or it refused the connection."""
+
+
+class ConnectionLost(ConnectionFailed):
+    """The connection ended before the answer came; the message may have arrived."""
+
+
+class NobodyHoldsJobs(RouteqError):
+    """No worker, no scheduler and no embedded broker would keep the job: nothing was sent."""
+
+
+class PublishRefused(RouteqError):
+    """The broker refused the message: access control, size or quota. Nothing was sent."""
+
+
+class NoScheduler(RouteqError):
+    """What was asked for needs a scheduler, and none has ever run on this bus."""
+
+
+class SchedulerRunning(RouteqError):
+    """A second scheduler was started on one bus; says where the first one runs."""
+
+
+class DispatchTimeout(RouteqError, TimeoutError):
+    """The broker did not acknowledge in time; the job may or may not run."""
+
+
+class RequestFailed(RouteqError):
+    """The scheduler answered a request with an error."""
+
+
+class JobControl(Exception):
+    """Base of what a job raises to steer its own fate."""
+
+
+class Retry(JobControl):
+    """Run this job again later: ``raise Retry(delay=30)``.
+
+    It counts as an attempt, like an error; past `max_tries` the job fails.
+
+    Args:
+        reason: kept with the attempt; default "asked for a retry".
+        delay: seconds until the next attempt; default: what the class's backoff says.
+    """
+
+    def __init__(self, reason: str = "asked for a retry", *, delay: float | None = None) -> None:
+        if delay is not None and not delay >= 0:
+            raise ConfigurationError(f"Retry: delay={delay!r} must be 0 seconds or more")
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Fail(JobControl):
+    """Record this job as failed now, without another try: ``raise Fail("no such customer")``."""
+
+    def __init__(self, reason: str = "failed on purpose") -> None:
+        super().__init__(reason)

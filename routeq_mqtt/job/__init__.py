@@ -1,0 +1,1 @@
+"""Job classes: their options, their data, and how they travel."""

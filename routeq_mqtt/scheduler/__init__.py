@@ -1,0 +1,1 @@
+"""The scheduler: one service, small roles, one SQLite file."""

@@ -1,0 +1,96 @@
+"""Asks every worker session which released rows it holds; what nobody holds is parked again.
+
+The question goes through the session's own topic, behind everything that waits in that session, so
+the answer is exact. Asked after every connect, it mends a scheduler that died while it published
+and a broker that lost its memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.wire.packing import pack
+
+if TYPE_CHECKING:
+    from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.publisher import Publisher
+
+log = logging.getLogger(__name__)
+
+
+class Census:
+    """One census at a time; a new one replaces the last.
+
+    Args:
+        context: what the roles share.
+        publisher: keeps count of what the workers hold.
+    """
+
+    def __init__(self, context: Context, publisher: Publisher) -> None:
+        self._context = context
+        self._publisher = publisher
+        self._number = 0
+        self._asked: dict[str, int] = {}
+        self._sessions: set[str] = set()
+        self._done: list[tuple[str, int]] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether answers are still missing."""
+        return bool(self._asked)
+
+    async def ask(self) -> None:
+        """Begin: every row that is released now, to every session that may hold it."""
+        released = await self._context.store.released()
+        self._number += 1
+        self._asked = dict(released)
+        self._done = []
+        self._sessions = self._all_sessions()
+        if not self._asked:
+            return
+        log.info("census of %d rows in %d sessions", len(self._asked), len(self._sessions))
+        question = pack({"census": self._number, "jobs": [list(pair) for pair in released]})
+        topics = [self._context.topics.session(session) for session in self._sessions]
+        await self._context.publish_all([(topic, question) for topic in topics])
+        await self._close_if_complete()
+
+    def _all_sessions(self) -> set[str]:
+        """Of every worker that has not been adopted: the lost ones answer by their adoption."""
+        return {
+            session
+            for member in self._context.fleet.members.values()
+            if member.status is not None and member.status.state != "adopted"
+            for session in member.status.sessions
+        }
+
+    async def answer(self, args: dict[str, Any]) -> None:
+        """A session answers."""
+        if args.get("census") != self._number:
+            return
+        for job_id in args.get("held", []):
+            self._asked.pop(job_id, None)
+        for job_id in args.get("done", []):
+            attempt = self._asked.pop(job_id, None)
+            if attempt is not None:
+                self._done.append((job_id, attempt))
+        await self.answered_for(str(args.get("session")))
+
+    async def answered_for(self, session: str) -> None:
+        """Nothing more is to be learned of a session: it answered, or it was adopted."""
+        self._sessions.discard(session)
+        await self._close_if_complete()
+
+    async def _close_if_complete(self) -> None:
+        if self._sessions or not (self._asked or self._done):
+            return
+        missing, self._asked = self._asked, {}
+        done, self._done = self._done, []
+        store = self._context.store
+        if done:
+            await store.done(done, self._context.clock.now())
+        if missing:
+            log.warning("nobody holds %d released rows, parked again", len(missing))
+            await store.park(list(missing))
+        await self._publisher.count()
+        self._context.parked.fire()

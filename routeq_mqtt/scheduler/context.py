@@ -1,0 +1,91 @@
+"""What the scheduler's roles share: the store, the connection, the fleet and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import ConnectionLost
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.wire.packing import pack
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.surroundings import Surroundings
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.presence.fleet import Fleet
+    from routeq_mqtt.scheduler.store import Store
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.link import Link
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[[str], None]
+
+
+def no_hook(step: str) -> None:
+    """Do nothing at a step; tests kill the process there."""
+
+
+@dataclass(slots=True)
+class Context:
+    """See the module.
+
+    Attributes:
+        hook: called at each step that a fault test may want to die at.
+        parked: fires when there may be something to feed.
+        delayed: fires when something may be due earlier than the releaser thinks.
+        fleet_changed: fires when a worker came, went or changed.
+    """
+
+    store: Store
+    topics: Topics
+    clock: Clock
+    fleet: Fleet
+    surroundings: Surroundings
+    hook: Hook = no_hook
+    parked: Signal = field(default_factory=Signal)
+    delayed: Signal = field(default_factory=Signal)
+    fleet_changed: Signal = field(default_factory=Signal)
+    link: Link = field(init=False)
+
+    def delivery(self, queue: str) -> str:
+        """Where the workers of a queue listen on this broker."""
+        if self.surroundings.shares_queue:
+            return self.topics.intake(queue)
+        return self.topics.delivery(queue)
+
+    def has_home(self, queue: str) -> bool:
+        """Whether what is published for a queue is held by somebody else than us."""
+        return self.surroundings.shares_queue or bool(self.fleet.online(queue))
+
+    async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
+        """Publish in order, pipelined; each message's reason, None where the connection broke."""
+        connection = await self.link.ready()
+        sent = []
+        for topic, payload in messages:
+            await connection.room()
+            sent.append(connection.publish(topic, payload))
+        reasons = await asyncio.gather(*sent, return_exceptions=True)
+        return [reason if isinstance(reason, int) else None for reason in reasons]
+
+    def reply(self, request: dict[str, Any], *, result: object = None, error: str = "") -> None:
+        """Answer a request; one without a reply topic wants no answer."""
+        topic, connection = request.get("reply"), self.link.connection
+        if connection is None or not isinstance(topic, str) or not topic:
+            return
+        answer: dict[str, object] = {"id": request.get("id")}
+        answer |= {"error": error} if error else {"result": result}
+        connection.publish(topic, pack(answer))
+
+    async def say(self, topic: str, payload: bytes) -> None:
+        """Publish a retained message and wait for its PUBACK, over reconnects."""
+        while True:
+            connection = await self.link.ready()
+            try:
+                await connection.publish(topic, payload, retain=True)
+            except ConnectionLost:
+                continue
+            return

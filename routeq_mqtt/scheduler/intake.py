@@ -1,0 +1,243 @@
+"""Messages become rows, and are acknowledged after the commit: many messages, one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import ConfigurationError, UnreadableMessage, UnsupportedVersion
+from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.rows import NewFailed, NewRow, StoreUnavailable
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.packing import unpack
+from routeq_mqtt.wire.record import FailedRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.publisher import Publisher
+    from routeq_mqtt.transport.seam import Connection, Message
+
+log = logging.getLogger(__name__)
+
+_BATCH = 1_000
+_HIGH, _LOW = 4_000, 1_000
+_TRY_AGAIN = 1.0
+DEFAULT_QUEUE = "default"
+
+_TAGGED = 5_000
+"""Messages without an id that we remember the given id of; fewer than there are packet ids."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit takes in."""
+
+    rows: list[NewRow] = field(default_factory=list)
+    failed: list[NewFailed] = field(default_factory=list)
+    done: list[tuple[str, int]] = field(default_factory=list)
+    untagged: list[tuple[int, bytes, str]] = field(default_factory=list)
+    replies: list[dict[str, Any]] = field(default_factory=list)
+
+
+Waiting = tuple["Connection", "Message"]
+
+
+class Intake:
+    """Takes in jobs, retries, outcomes and failed records.
+
+    Args:
+        context: what the roles share.
+        publisher: keeps count of what the workers hold.
+    """
+
+    def __init__(self, context: Context, publisher: Publisher) -> None:
+        self._context = context
+        self._publisher = publisher
+        self._waiting: deque[Waiting] = deque()
+        self._arrived = Signal()
+        self._tagged: deque[int] = deque()
+        topics = context.topics
+        self._exact: dict[str, Callable[[Message, Batch], Awaitable[None]]] = {
+            topics.schedule: self._take_job,
+            topics.failed: self._take_failed,
+            topics.done: self._take_done,
+        }
+
+    def add(self, connection: Connection, message: Message) -> None:
+        """Queue a message for the next commit; stops reading when too many wait."""
+        self._waiting.append((connection, message))
+        self._arrived.fire()
+        if len(self._waiting) >= _HIGH:
+            connection.pause()
+
+    async def run(self) -> None:
+        """Commit what has arrived, again and again."""
+        while True:
+            if not self._waiting:
+                await self._arrived.wait()
+            await self.commit()
+
+    async def commit(self) -> None:
+        """One pass: a batch of messages into the store, then their acknowledgements."""
+        taken = list(itertools.islice(self._waiting, _BATCH))
+        batch = Batch()
+        for _, message in taken:
+            await self._sort(message, batch)
+        self._context.hook("before commit")
+        await self._store(batch)
+        self._context.hook("after commit")
+        for connection, message in taken:
+            connection.acknowledge(message)
+        for _ in taken:
+            connection, _ = self._waiting.popleft()
+        if len(self._waiting) <= _LOW:
+            connection.resume()
+        await self._tell(batch)
+
+    async def _store(self, batch: Batch) -> None:
+        """Store a batch; while the disk is full or read-only, its messages wait at the broker."""
+        while True:
+            try:
+                await self._store_once(batch)
+            except StoreUnavailable as error:
+                log.error(
+                    "cannot commit, jobs wait at the broker waiting=%d error=%s",
+                    len(self._waiting),
+                    error,
+                )
+                await self._arrived.wait(_TRY_AGAIN)
+            else:
+                return
+
+    async def _store_once(self, batch: Batch) -> None:
+        """Rows before outcomes: a job and its outcome may come in one batch."""
+        store, now = self._context.store, self._context.clock.now()
+        if batch.rows:
+            await store.take(
+                batch.rows, untagged=batch.untagged, forget_untagged=self._forgettable(batch)
+            )
+        if batch.failed:
+            await store.fail(batch.failed, now)
+        if batch.done:
+            await store.done(batch.done, now)
+
+    def _forgettable(self, batch: Batch) -> list[int]:
+        """Packet ids that the broker may soon use again: their old owners are long acknowledged."""
+        self._tagged.extend(packet_id for packet_id, _, _ in batch.untagged)
+        old = [self._tagged.popleft() for _ in range(len(self._tagged) - _TAGGED)]
+        recent = set(self._tagged)
+        return [packet_id for packet_id in old if packet_id not in recent]
+
+    async def _tell(self, batch: Batch) -> None:
+        await self._publisher.count()
+        for request in batch.replies:
+            self._context.reply(request, result=request["taken"])
+        if any(row.state == "delayed" for row in batch.rows):
+            self._context.delayed.fire()
+        self._context.parked.fire()
+
+    # -- sorting -------------------------------------------------------------------------------
+
+    async def _sort(self, message: Message, batch: Batch) -> None:
+        handler = self._exact.get(message.topic, self._take_job)
+        if message.topic.startswith(self._context.topics.store("")):
+            handler = self._take_durable
+        try:
+            await handler(message, batch)
+        except UnreadableMessage as error:
+            self._keep(message, error, batch)
+
+    async def _take_job(self, message: Message, batch: Batch) -> None:
+        envelope = Envelope.decode(message.payload)
+        queue = self._context.topics.queue_of(message.topic) or envelope.queue or DEFAULT_QUEUE
+        try:
+            check_queue_name(queue, f"message on {message.topic!r}: queue")
+        except ConfigurationError as error:
+            raise UnreadableMessage(str(error)) from None
+        job_id = envelope.id
+        if job_id is None:
+            job_id = await self._tag(message, batch)
+        batch.rows.append(self._row(envelope, job_id, queue, durable=False))
+
+    async def _tag(self, message: Message, batch: Batch) -> str:
+        """Give an id at first touch; the same again should this very message come again."""
+        digest = hashlib.blake2b(message.payload, digest_size=16).digest()
+        known = None
+        if message.dup:
+            known = await self._context.store.untagged_id(message.packet_id, digest)
+        job_id = known or new_id()
+        batch.untagged.append((message.packet_id, digest, job_id))
+        return job_id
+
+    def _row(self, envelope: Envelope, job_id: str, queue: str, *, durable: bool) -> NewRow:
+        now = self._context.clock.now()
+        run_at = envelope.run_at
+        if envelope.delay is not None:
+            run_at = now + envelope.delay
+        later = run_at is not None and run_at > now
+        kept = envelope.evolve(id=job_id, queue=queue, stored=True, delay=None, run_at=None)
+        return NewRow(
+            id=job_id,
+            queue=queue,
+            attempt=envelope.attempt,
+            deliveries=envelope.deliveries,
+            state="delayed" if later else "parked",
+            run_at=run_at if later and run_at is not None else now,
+            durable=durable,
+            expires_at=envelope.expires_at,
+            envelope=kept.encode(),
+        )
+
+    async def _take_durable(self, message: Message, batch: Batch) -> None:
+        request = unpack(message.payload)
+        if not isinstance(request, dict) or not isinstance(request.get("args"), list):
+            raise UnreadableMessage("a durable dispatch is a map with `args`, a list of envelopes")
+        queue = self._context.topics.queue_of(message.topic) or DEFAULT_QUEUE
+        rows = []
+        for payload in request["args"]:
+            envelope = Envelope.decode(payload)
+            rows.append(
+                self._row(envelope, envelope.id or new_id(), envelope.queue or queue, durable=True)
+            )
+        batch.rows.extend(rows)
+        batch.replies.append(request | {"taken": [row.id for row in rows]})
+
+    async def _take_done(self, message: Message, batch: Batch) -> None:
+        outcomes = unpack(message.payload)
+        try:
+            batch.done.extend((str(job_id), int(attempt)) for job_id, attempt in outcomes)
+        except (TypeError, ValueError):
+            raise UnreadableMessage("outcomes are a list of [job id, attempt]") from None
+
+    async def _take_failed(self, message: Message, batch: Batch) -> None:
+        record = FailedRecord.decode(message.payload)
+        batch.failed.append(new_failed(record))
+
+    def _keep(self, message: Message, error: UnreadableMessage, batch: Batch) -> None:
+        """What nobody can read is kept, with its bytes."""
+        version = isinstance(error, UnsupportedVersion)
+        log.warning("unreadable message topic=%s error=%s", message.topic, error)
+        batch.failed.append(
+            new_failed(
+                FailedRecord(
+                    id=new_id(),
+                    queue=self._context.topics.queue_of(message.topic) or DEFAULT_QUEUE,
+                    job=None,
+                    reason="unsupported version" if version else "unreadable",
+                    error=str(error),
+                    attempts=[],
+                    worker=None,
+                    failed_at=self._context.clock.now(),
+                    envelope=message.payload,
+                )
+            )
+        )

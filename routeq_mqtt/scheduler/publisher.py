@@ -1,0 +1,94 @@
+"""Publishes rows: released and committed first, so that no death makes two of one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.record import FailedRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.rows import NewFailed, Row
+
+log = logging.getLogger(__name__)
+
+FEED_WINDOW = 2_000
+"""Rows of one queue that are released and not yet done, at most: what the broker holds of ours."""
+
+
+class Publisher:
+    """Releases rows to the delivery topic.
+
+    Args:
+        context: what the roles share.
+        window: rows of one queue in the workers' hands at most.
+    """
+
+    def __init__(self, context: Context, *, window: int = FEED_WINDOW) -> None:
+        self._context = context
+        self.window = window
+        self.in_flight: Counter[str] = Counter()
+
+    async def count(self) -> None:
+        """Take the number of released rows from the store."""
+        counts = await self._context.store.counts()
+        self.in_flight = Counter({queue: count.released for queue, count in counts.items()})
+
+    def room(self, queue: str) -> int:
+        """How many more rows of a queue may be released now."""
+        return max(0, self.window - self.in_flight[queue])
+
+    async def release(self, rows: Sequence[Row]) -> int:
+        """Release rows and publish them; how many somebody took. The others are parked again.
+
+        A death after the commit leaves rows that nobody may hold: the next census finds them.
+        So does a connection that breaks before the PUBACK.
+        """
+        context = self._context
+        rows = await self._without_expired(rows)
+        await context.store.release([row.id for row in rows])
+        self.in_flight.update(row.queue for row in rows)
+        context.hook("released")
+        reasons = await context.publish_all([(context.delivery(r.queue), r.envelope) for r in rows])
+        context.hook("published")
+        back = [
+            row
+            for row, reason in zip(rows, reasons, strict=True)
+            if reason is not None and (reason == NO_MATCHING_SUBSCRIBERS or reason != SUCCESS)
+        ]
+        if back:
+            log.info("nobody took %d rows, parked again queue=%s", len(back), back[0].queue)
+            await context.store.park([row.id for row in back])
+            self.in_flight.subtract(row.queue for row in back)
+        return len(rows) - len(back)
+
+    async def _without_expired(self, rows: Sequence[Row]) -> list[Row]:
+        now = self._context.clock.now()
+        late = [row for row in rows if row.expires_at is not None and row.expires_at <= now]
+        if late:
+            await self._context.store.fail([_expired(row, now) for row in late], now)
+        return [row for row in rows if row not in late]
+
+
+def _expired(row: Row, now: float) -> NewFailed:
+    envelope = Envelope.decode(row.envelope)
+    return new_failed(
+        FailedRecord(
+            id=row.id,
+            queue=row.queue,
+            job=envelope.job,
+            reason="expired",
+            error=f"its expires_at {row.expires_at} passed before a worker took it",
+            attempts=list(envelope.errors),
+            worker=None,
+            failed_at=now,
+            envelope=row.envelope,
+        )
+    )

@@ -1,0 +1,164 @@
+"""Answers requests: sizes, failed records. One method of this class for each method on the wire."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import RouteqError, UnreadableMessage
+from routeq_mqtt.scheduler.rows import NewRow
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.packing import unpack
+from routeq_mqtt.wire.record import FailedRecord
+
+if TYPE_CHECKING:
+    from routeq_mqtt.scheduler.census import Census
+    from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.rows import FailedRow
+    from routeq_mqtt.transport.seam import Message
+
+log = logging.getLogger(__name__)
+
+Method = Callable[[dict[str, Any]], Awaitable[object]]
+
+
+class Registrar:
+    """Requests over ``routeq/rpc/<method>``.
+
+    Args:
+        context: what the roles share.
+        census: takes the sessions' answers.
+        instance: of this scheduler.
+    """
+
+    def __init__(self, context: Context, census: Census, instance: str) -> None:
+        self._context = context
+        self._census = census
+        self._instance = instance
+        self._methods: dict[str, Method] = {
+            "ping": self._ping,
+            "sizes": self._sizes,
+            "census": self._answer_census,
+            "failed.list": self._failed_list,
+            "failed.show": self._failed_show,
+            "failed.retry": self._failed_retry,
+            "failed.forget": self._failed_forget,
+            "failed.flush": self._failed_flush,
+        }
+
+    async def answer(self, message: Message) -> None:
+        """Answer one request; a request that makes no sense gets an error, and stops nothing."""
+        name = message.topic.removeprefix(self._context.topics.rpc(""))
+        try:
+            request = unpack(message.payload)
+            args = request.get("args") or {}
+        except (UnreadableMessage, AttributeError):
+            log.warning("unreadable request topic=%s", message.topic)
+            return
+        method = self._methods.get(name)
+        if method is None or not isinstance(args, dict):
+            known = ", ".join(sorted(self._methods))
+            self._context.reply(request, error=f"no method {name!r}; there are: {known}")
+            return
+        try:
+            result = await method(args)
+        except (RouteqError, TypeError, ValueError, KeyError) as error:
+            self._context.reply(request, error=f"{name}: {error}")
+        else:
+            self._context.reply(request, result=result)
+
+    async def _ping(self, args: dict[str, Any]) -> object:
+        return {"instance": self._instance, "now": self._context.clock.now()}
+
+    async def _sizes(self, args: dict[str, Any]) -> object:
+        counts = await self._context.store.counts()
+        return {queue: asdict(count) for queue, count in counts.items()}
+
+    async def _answer_census(self, args: dict[str, Any]) -> object:
+        await self._census.answer(args)
+        return None
+
+    # -- failed records ------------------------------------------------------------------------
+
+    async def _failed_list(self, args: dict[str, Any]) -> object:
+        summaries = await self._context.store.failed_list(
+            args.get("queue"), limit=min(int(args.get("limit", 100)), 1_000)
+        )
+        return [asdict(summary) for summary in summaries]
+
+    async def _failed_show(self, args: dict[str, Any]) -> object:
+        row = await self._one(str(args["id"]))
+        record = FailedRecord.decode(row.record)
+        shown = {name: getattr(record, name) for name in _SHOWN}
+        try:
+            shown["data"] = Envelope.decode(record.envelope).data
+        except UnreadableMessage:
+            shown["data"] = None
+        return shown
+
+    async def _one(self, job_id: str) -> FailedRow:
+        row = await self._context.store.failed_get(job_id)
+        if row is None:
+            raise KeyError(f"no failed record has the id {job_id!r}")
+        return row
+
+    async def _failed_retry(self, args: dict[str, Any]) -> object:
+        """Back to their queues, from the first attempt; what is unreadable stays."""
+        ids = await self._chosen(args)
+        rows, skipped = [], []
+        for job_id in ids:
+            row = await self._context.store.failed_get(job_id)
+            try:
+                if row is None:
+                    raise UnreadableMessage("no failed record has this id")
+                rows.append(self._row_of(FailedRecord.decode(row.record)))
+            except UnreadableMessage as error:
+                skipped.append({"id": job_id, "error": str(error)})
+        await self._context.store.failed_retry([row.id for row in rows], rows)
+        self._context.parked.fire()
+        return {"retried": [row.id for row in rows], "skipped": skipped}
+
+    def _row_of(self, record: FailedRecord) -> NewRow:
+        envelope = Envelope.decode(record.envelope)
+        again = envelope.evolve(
+            id=record.id,
+            queue=record.queue,
+            stored=True,
+            attempt=1,
+            deaths=0,
+            deliveries=envelope.deliveries + 1,
+            errors=[],
+            delay=None,
+            run_at=None,
+            expires_at=None,
+        )
+        return NewRow(
+            id=record.id,
+            queue=record.queue,
+            attempt=1,
+            deliveries=again.deliveries,
+            state="parked",
+            run_at=self._context.clock.now(),
+            durable=False,
+            expires_at=None,
+            envelope=again.encode(),
+        )
+
+    async def _chosen(self, args: dict[str, Any]) -> list[str]:
+        ids = args.get("ids")
+        if isinstance(ids, list) and ids:
+            return [str(job_id) for job_id in ids]
+        if args.get("all"):
+            return await self._context.store.failed_ids(args.get("queue"))
+        raise ValueError("name ids, or say all")
+
+    async def _failed_forget(self, args: dict[str, Any]) -> object:
+        return {"forgotten": await self._context.store.failed_forget(await self._chosen(args))}
+
+    async def _failed_flush(self, args: dict[str, Any]) -> object:
+        return {"forgotten": await self._context.store.failed_flush(args.get("queue"))}
+
+
+_SHOWN = ("id", "queue", "job", "reason", "error", "attempts", "worker", "failed_at", "envelope")

@@ -1,0 +1,95 @@
+"""What the store takes and gives, and what it raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from routeq_mqtt.errors import RouteqError
+
+State = Literal["delayed", "parked", "released", "done"]
+
+
+class StoreUnavailable(RouteqError):
+    """The database could not be written or read: disk full, read-only, locked. Nothing changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRow:
+    """A job to be taken in.
+
+    Attributes:
+        run_at: when it is due, UTC epoch seconds.
+        durable: its producer asked for it to be stored: its id is remembered for longer.
+        envelope: what is published, as it is.
+    """
+
+    id: str
+    queue: str
+    attempt: int
+    deliveries: int
+    state: Literal["delayed", "parked"]
+    run_at: float
+    durable: bool
+    expires_at: float | None
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A job as the store has it; `seq` is the order of arrival."""
+
+    id: str
+    queue: str
+    attempt: int
+    deliveries: int
+    state: State
+    run_at: float
+    seq: int
+    durable: bool
+    expires_at: float | None
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFailed:
+    """A failed record to be kept; `record` is all of it, the other fields are for lists."""
+
+    id: str
+    queue: str
+    job: str | None
+    reason: str
+    error: str
+    worker: str | None
+    failed_at: float
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedSummary:
+    """A failed record in a list."""
+
+    id: str
+    queue: str
+    job: str | None
+    reason: str
+    error: str
+    worker: str | None
+    failed_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRow(FailedSummary):
+    """A whole failed record."""
+
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs of one queue in each state."""
+
+    delayed: int = 0
+    parked: int = 0
+    released: int = 0
+    failed: int = 0

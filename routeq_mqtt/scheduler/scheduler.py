@@ -1,0 +1,266 @@
+"""The scheduler: one connection, one store, and a small role for each thing that it does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.bus.surroundings import Surroundings
+from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.presence.fleet import Fleet
+from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
+from routeq_mqtt.scheduler.census import Census
+from routeq_mqtt.scheduler.context import Context, Hook, no_hook
+from routeq_mqtt.scheduler.feeder import Feeder
+from routeq_mqtt.scheduler.guard import refuse_second, running
+from routeq_mqtt.scheduler.intake import Intake
+from routeq_mqtt.scheduler.janitor import Janitor
+from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
+from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
+from routeq_mqtt.scheduler.registrar import Registrar
+from routeq_mqtt.scheduler.releaser import Releaser
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.topics import SCHEDULER_CLIENT_ID, Topics
+from routeq_mqtt.transport.link import Link
+from routeq_mqtt.transport.seam import ConnectOptions, Will
+from routeq_mqtt.version import VERSION
+from routeq_mqtt.wire.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.errors import SchedulerRunning
+    from routeq_mqtt.transport.seam import Connection, Message, Transport
+
+log = logging.getLogger(__name__)
+
+_NEVER = 0xFFFFFFFF
+"""Session expiry (MQTT 5, 3.1.2.11.2): the broker keeps collecting for us without an end."""
+
+_KEEP_ALIVE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOptions:
+    """How a scheduler works.
+
+    Attributes:
+        db: the SQLite file.
+        lost_after: seconds between a worker's Last Will and its adoption; default 1.
+        feed_window: rows of one queue in the workers' hands at most; default 2000.
+    """
+
+    db: Path
+    lost_after: float = LOST_AFTER
+    feed_window: int = FEED_WINDOW
+
+
+class Scheduler:
+    """Keeps delayed jobs, retries, parked jobs and failed records, and recovers from deaths.
+
+    Args:
+        transport: how to reach the broker.
+        options: see there.
+        topics: the topics of the bus.
+        clock: where time comes from.
+        hook: called at each step that a fault test may want to die at.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        options: SchedulerOptions,
+        *,
+        topics: Topics | None = None,
+        clock: Clock | None = None,
+        hook: Hook = no_hook,
+    ) -> None:
+        self.online = asyncio.Event()
+        self._transport = transport
+        self._options = options
+        self._topics = topics or Topics()
+        self._clock = clock or SystemClock()
+        self._hook = hook
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._status = SchedulerStatus(
+            instance=new_id()[-12:],
+            state="online",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._clock.now(),
+            db=str(options.db),
+            version=VERSION,
+        )
+
+    def stop(self) -> None:
+        """Commit what has arrived and leave; `run` returns after that."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            SchedulerRunning: another scheduler works on this bus.
+            ConfigurationError: the database is of a later version, or another process holds it.
+        """
+        await refuse_second(self._transport, self._topics, self._clock)
+        store = await Store.open(self._options.db)
+        try:
+            await self._work(store)
+        finally:
+            await store.close()
+
+    async def _work(self, store: Store) -> None:
+        context = Context(
+            store=store,
+            topics=self._topics,
+            clock=self._clock,
+            fleet=Fleet(self._topics),
+            surroundings=Surroundings(self._topics, SCHEDULER_CLIENT_ID),
+            hook=self._hook,
+        )
+        self._context = context
+        publisher = Publisher(context, window=self._options.feed_window)
+        await publisher.count()
+        self._census = Census(context, publisher)
+        self._intake = Intake(context, publisher)
+        self._registrar = Registrar(context, self._census, self._status.instance)
+        self._requests: set[asyncio.Task[None]] = set()
+        reaper = Reaper(context, self._transport, self._census, lost_after=self._options.lost_after)
+        context.link = self._make_link()
+        context.link.start()
+        roles = {
+            "intake": self._intake.run(),
+            "feeder": Feeder(context, publisher).run(),
+            "releaser": Releaser(context, publisher).run(),
+            "reaper": reaper.run(),
+            "janitor": Janitor(context).run(),
+            "online": self._say_online(),
+        }
+        await self._until_ended(roles)
+
+    async def _until_ended(self, roles: dict[str, Coroutine[None, None, None]]) -> None:
+        """Run the roles; one that raises ends the scheduler: it restarts with all of its rows."""
+        tasks = {asyncio.create_task(role, name=name) for name, role in roles.items()}
+        try:
+            pending: set[asyncio.Future[None]] = {self._ended, *tasks}
+            while True:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if self._ended in done:
+                    return
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        link = self._context.link
+        if link.connection is not None:
+            stopped = replace(self._status, state="stopped", at=self._clock.now())
+            await link.connection.publish(self._topics.scheduler, encode(stopped), retain=True)
+        await link.close()
+
+    # -- the connection ------------------------------------------------------------------------
+
+    def _make_link(self) -> Link:
+        will = replace(self._status, state="lost")
+        return Link(
+            self._transport,
+            ConnectOptions(
+                SCHEDULER_CLIENT_ID,
+                persistent=True,
+                session_expiry=_NEVER,
+                keep_alive=_KEEP_ALIVE,
+                will=Will(self._topics.scheduler, encode(will)),
+            ),
+            self._deliver,
+            set_up=self._set_up,
+            max_wait=1.0,
+        )
+
+    async def _set_up(self, connection: Connection) -> None:
+        topics, surroundings = self._topics, self._context.surroundings
+        self._context.fleet.members.clear()
+        await connection.subscribe(*self._context.fleet.filters())
+        await surroundings.look(connection)
+        inputs = [
+            topics.schedule,
+            topics.failed,
+            topics.done,
+            topics.store("+"),
+            topics.rpc("+"),
+        ]
+        if not surroundings.shares_queue:
+            inputs.append(topics.all_intake)
+        await connection.subscribe(*inputs)
+        self._publish_status(connection)
+
+    def _publish_status(self, connection: Connection) -> None:
+        online = replace(self._status, at=self._clock.now())
+        connection.publish(self._topics.scheduler, encode(online), retain=True)
+
+    async def _say_online(self) -> None:
+        """After each connect, ask who holds what."""
+        while True:
+            connection = await self._context.link.ready()
+            await self._census.ask()
+            self._context.fleet_changed.fire()
+            self._context.parked.fire()
+            if not self.online.is_set():
+                self.online.set()
+                log.info("scheduler instance=%s online", self._status.instance)
+            await asyncio.shield(connection.lost)
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def _deliver(self, connection: Connection, message: Message) -> None:
+        topics, context = self._topics, self._context
+        if message.topic == topics.scheduler:
+            self._look_at_other(connection, message)
+        if context.surroundings.fold(message):
+            connection.acknowledge(message)
+        elif context.topics.worker_of(message.topic) is not None:
+            connection.acknowledge(message)
+            context.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
+            if message.topic.startswith(topics.worker("")):
+                context.fleet_changed.fire()
+                context.parked.fire()
+        elif message.topic.startswith(topics.rpc("")):
+            connection.acknowledge(message)
+            self._answer(message)
+        elif message.topic.startswith((topics.probe(""), topics.session(""))):
+            connection.acknowledge(message)
+        else:
+            self._intake.add(connection, message)
+
+    def _answer(self, message: Message) -> None:
+        task = asyncio.create_task(self._registrar.answer(message), name=message.topic)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    def _look_at_other(self, connection: Connection, message: Message) -> None:
+        """Two by force: the one that started later leaves."""
+        other = decode(SchedulerStatus, message.payload) if message.payload else None
+        if other is None or other.instance == self._status.instance or other.state != "online":
+            if other is not None and other.instance != self._status.instance and not message.retain:
+                self._publish_status(connection)
+            return
+        if not message.retain and (other.started_at, other.instance) < (
+            self._status.started_at,
+            self._status.instance,
+        ):
+            self._fail(running(other))
+
+    def _fail(self, error: SchedulerRunning) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)

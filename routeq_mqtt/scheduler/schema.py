@@ -1,0 +1,92 @@
+"""The schema of the scheduler's database, and how an older one becomes this one."""
+
+from __future__ import annotations
+
+from routeq_mqtt.errors import ConfigurationError
+
+_VERSION_1 = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    queue TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    run_at REAL NOT NULL,
+    seq INTEGER NOT NULL,
+    durable INTEGER NOT NULL,
+    expires_at REAL,
+    done_at REAL,
+    envelope BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX jobs_delayed ON jobs (run_at, seq) WHERE state = 'delayed';
+CREATE INDEX jobs_parked ON jobs (queue, seq) WHERE state = 'parked';
+CREATE INDEX jobs_released ON jobs (queue) WHERE state = 'released';
+CREATE INDEX jobs_done ON jobs (durable, done_at) WHERE state = 'done';
+
+CREATE TABLE failed (
+    id TEXT PRIMARY KEY,
+    queue TEXT NOT NULL,
+    job TEXT,
+    reason TEXT NOT NULL,
+    error TEXT NOT NULL,
+    worker TEXT,
+    failed_at REAL NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX failed_newest ON failed (failed_at DESC, id);
+CREATE INDEX failed_of_queue ON failed (queue, failed_at DESC, id);
+
+CREATE TABLE counts (
+    queue TEXT NOT NULL,
+    state TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (queue, state)
+) WITHOUT ROWID;
+
+CREATE TABLE untagged (
+    packet_id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    id TEXT NOT NULL
+);
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO meta VALUES ('seq', 0);
+
+CREATE TRIGGER jobs_in AFTER INSERT ON jobs BEGIN
+    INSERT INTO counts VALUES (new.queue, new.state, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER jobs_out AFTER DELETE ON jobs BEGIN
+    UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+END;
+CREATE TRIGGER jobs_over AFTER UPDATE OF state, queue ON jobs
+    WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+    UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+    INSERT INTO counts VALUES (new.queue, new.state, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER failed_in AFTER INSERT ON failed BEGIN
+    INSERT INTO counts VALUES (new.queue, 'failed', 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER failed_out AFTER DELETE ON failed BEGIN
+    UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = 'failed';
+END;
+"""
+
+MIGRATIONS = (_VERSION_1,)
+"""The script at position n makes version n + 1 of version n."""
+
+
+def migrations_from(version: int, path: str) -> list[str]:
+    """The scripts that a database of this version still needs.
+
+    Raises:
+        ConfigurationError: it is of a later version than this library knows.
+    """
+    if version > len(MIGRATIONS):
+        raise ConfigurationError(
+            f"database {path} is of schema version {version}, this library knows up to "
+            f"{len(MIGRATIONS)}: upgrade routeq-mqtt, or name another file with --db"
+        )
+    return list(MIGRATIONS[version:])

@@ -1,0 +1,88 @@
+"""Every statement of the store, named."""
+
+from __future__ import annotations
+
+# Durable writes (a commit is an fsync) beside readers that do not block.
+OPEN = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA temp_store = MEMORY")
+
+COLUMNS = "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope"
+
+# A row that is done, or has this attempt already, drops the newcomer.
+TAKE = """
+INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
+    run_at = excluded.run_at, expires_at = excluded.expires_at, envelope = excluded.envelope
+WHERE jobs.state <> 'done' AND excluded.attempt > jobs.attempt
+"""
+
+# From a dead worker's session: only what that worker held of ours comes back, and once.
+RESTORE = """
+INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
+    run_at = excluded.run_at, envelope = excluded.envelope
+WHERE jobs.state = 'released'
+    AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
+"""
+
+# By hand, from a failed record: whatever the row was.
+REPLACE = """
+INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    queue = excluded.queue, attempt = excluded.attempt, deliveries = excluded.deliveries,
+    state = excluded.state, run_at = excluded.run_at, seq = excluded.seq, done_at = NULL,
+    expires_at = excluded.expires_at, envelope = excluded.envelope
+"""
+
+READ_SEQ = "SELECT value FROM meta WHERE key = 'seq'"
+WRITE_SEQ = "UPDATE meta SET value = ? WHERE key = 'seq'"
+
+TAG = "INSERT OR REPLACE INTO untagged (packet_id, digest, id) VALUES (?, ?, ?)"
+UNTAG = "DELETE FROM untagged WHERE packet_id = ?"
+TAGGED = "SELECT id FROM untagged WHERE packet_id = ? AND digest = ?"
+
+DUE = f"""
+SELECT {COLUMNS} FROM jobs WHERE state = 'delayed' AND run_at <= ? ORDER BY run_at, seq LIMIT ?
+"""
+NEXT_DUE = "SELECT run_at FROM jobs WHERE state = 'delayed' ORDER BY run_at, seq LIMIT 1"
+PARKED = f"""
+SELECT {COLUMNS} FROM jobs WHERE state = 'parked' AND queue = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
+PARKED_QUEUES = "SELECT queue FROM counts WHERE state = 'parked' AND n > 0 ORDER BY queue"
+RELEASED = "SELECT id, attempt FROM jobs WHERE state = 'released'"
+RELEASED_OF = RELEASED + " AND queue = ?"
+GET = f"SELECT {COLUMNS} FROM jobs WHERE id = ?"
+COUNTS = "SELECT queue, state, n FROM counts WHERE n > 0 AND state <> 'done'"
+
+RELEASE = "UPDATE jobs SET state = 'released' WHERE id = ? AND state IN ('parked', 'delayed')"
+PARK = "UPDATE jobs SET state = 'parked' WHERE id = ? AND state IN ('released', 'delayed')"
+DONE = """
+UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
+WHERE id = ? AND state <> 'done' AND attempt <= ?
+"""
+TOMBSTONE = "UPDATE jobs SET state = 'done', done_at = ?, envelope = x'' WHERE id = ?"
+PURGE = """
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs WHERE state = 'done' AND durable = ? AND done_at < ? LIMIT ?
+)
+"""
+
+# Not INSERT OR REPLACE: that would not fire the delete trigger, and the counts would drift.
+FAIL_AGAIN = "DELETE FROM failed WHERE id = ?"
+FAIL = """
+INSERT INTO failed (id, queue, job, reason, error, worker, failed_at, record)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+SUMMARY = "id, queue, job, reason, error, worker, failed_at"
+FAILED_LIST = f"SELECT {SUMMARY} FROM failed ORDER BY failed_at DESC, id LIMIT ?"
+FAILED_LIST_OF = f"SELECT {SUMMARY} FROM failed WHERE queue = ? ORDER BY failed_at DESC, id LIMIT ?"
+FAILED_GET = f"SELECT {SUMMARY}, record FROM failed WHERE id = ?"
+FAILED_IDS = "SELECT id FROM failed ORDER BY failed_at, id"
+FAILED_IDS_OF = "SELECT id FROM failed WHERE queue = ? ORDER BY failed_at, id"
+FAILED_FORGET = "DELETE FROM failed WHERE id = ?"
+FAILED_FLUSH = "DELETE FROM failed"
+FAILED_FLUSH_OF = "DELETE FROM failed WHERE queue = ?"

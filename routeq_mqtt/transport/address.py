@@ -1,0 +1,90 @@
+"""Where the broker is and how to get in: one URL, parsed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from routeq_mqtt.errors import ConfigurationError
+
+Protocol = Literal["auto", "5", "3.1.1"]
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A parsed broker URL.
+
+    Attributes:
+        host: name or address.
+        port: TCP port; default 1883, 8883 (mqtts), 80 (ws), 443 (wss).
+        tls: encrypt and verify the broker's certificate.
+        websocket_path: path of a websocket endpoint, or None for plain TCP.
+        username, password: from the URL; the password is never shown.
+        protocol: ``"5"``, ``"3.1.1"``, or ``"auto"``: 5 where the broker speaks it.
+        ca_file, cert_file, key_file: PEM files for TLS; default the system's authorities.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    tls: bool = False
+    websocket_path: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    protocol: Protocol = "auto"
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        protocol: Protocol = "auto",
+        ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+    ) -> BrokerAddress:
+        """Parse ``mqtt[s]://user:password@host:port`` or ``ws[s]://…/path``.
+
+        Raises:
+            ConfigurationError: the URL cannot be understood; it is shown without its password.
+        """
+        parts = urlsplit(url if "//" in url else f"mqtt://{url}")
+        shown = url.replace(f":{parts.password}@", ":***@") if parts.password else url
+        if parts.scheme not in _PORTS:
+            raise ConfigurationError(
+                f"broker URL {shown!r}: scheme {parts.scheme!r} is unknown; "
+                "use mqtt://, mqtts://, ws:// or wss://"
+            )
+        try:
+            port = parts.port or _PORTS[parts.scheme]
+        except ValueError as error:
+            raise ConfigurationError(
+                f"broker URL {shown!r}: {error}; a port is a number from 1 to 65535"
+            ) from None
+        if not parts.hostname:
+            raise ConfigurationError(
+                f"broker URL {shown!r} names no host; write it as mqtt://host:1883"
+            )
+        return cls(
+            host=parts.hostname,
+            port=port,
+            tls=parts.scheme in {"mqtts", "wss"},
+            websocket_path=(parts.path or "/mqtt") if parts.scheme in {"ws", "wss"} else None,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            protocol=protocol,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+        )
+
+    def __str__(self) -> str:
+        web = self.websocket_path is not None
+        scheme = {(0, 0): "mqtt", (0, 1): "mqtts", (1, 0): "ws", (1, 1): "wss"}[web, self.tls]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}{self.websocket_path or ''}"

@@ -1,0 +1,138 @@
+"""A connection that comes back: connects, sets up, waits until it is lost, and does so again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
+
+from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
+
+if TYPE_CHECKING:
+    from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, Transport
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[["Connection", "Message"], None]
+SetUp = Callable[["Connection"], Awaitable[None]]
+Gate = Callable[[], Awaitable[None]]
+
+
+class Link:
+    """Keeps one client identifier connected, with exponential backoff and jitter.
+
+    Args:
+        transport: makes the connections.
+        options: how each of them introduces itself.
+        deliver: gets every message with the connection that brought it.
+        set_up: runs on each new connection before anybody else gets it; subscribes.
+        gate: awaited before each attempt to connect.
+        max_wait: seconds between attempts at most; default 5.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        options: ConnectOptions,
+        deliver: Deliver,
+        *,
+        set_up: SetUp,
+        gate: Gate | None = None,
+        max_wait: float = 5.0,
+    ) -> None:
+        self.options = options
+        self.last_error: ConnectionFailed | None = None
+        self._transport = transport
+        self._deliver = deliver
+        self._set_up = set_up
+        self._gate = gate
+        self._max_wait = max_wait
+        self._ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The live connection, or None while there is none."""
+        return self._ready.result() if self._ready.done() else None
+
+    def start(self) -> None:
+        """Begin to connect, and keep at it until `close`."""
+        if self._task is None:
+            name = f"link-{self.options.client_id}"
+            self._task = asyncio.create_task(self._keep_connected(), name=name)
+
+    async def ready(self) -> Connection:
+        """Wait for a connection that is set up."""
+        while True:
+            connection = await asyncio.shield(self._ready)
+            if not connection.lost.done():
+                return connection
+            await asyncio.sleep(0)
+
+    async def close(self, *, end_session: bool = False) -> None:
+        """Disconnect politely and stay away."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        connection = self.connection
+        self._ready.cancel()
+        if connection is not None:
+            await connection.close(end_session=end_session)
+
+    async def _keep_connected(self) -> None:
+        while True:
+            connection = await self._connect()
+            self._ready.set_result(connection)
+            log.debug("connected client=%s mqtt5=%s", self.options.client_id, connection.mqtt5)
+            cause = await asyncio.shield(connection.lost)
+            self._ready = asyncio.get_running_loop().create_future()
+            log.info("connection lost client=%s cause=%s", self.options.client_id, cause)
+
+    async def _connect(self) -> Connection:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ConnectionFailed),
+            wait=wait_random_exponential(multiplier=0.05, max=self._max_wait),
+            before_sleep=self._note,
+            reraise=True,
+        )
+        return await retrying(self._attempt)
+
+    def _note(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        self.last_error = error if isinstance(error, ConnectionFailed) else None
+        level = logging.WARNING if state.attempt_number in {3, 10} else logging.DEBUG
+        log.log(level, "not connected client=%s error=%s", self.options.client_id, error)
+
+    async def _attempt(self) -> Connection:
+        if self._gate is not None:
+            await self._gate()
+        early: list[Message] = []
+        connection: Connection | None = None
+
+        def deliver(message: Message) -> None:
+            if connection is None:
+                early.append(message)  # came with the CONNACK, before there is what to answer on
+            else:
+                self._deliver(connection, message)
+
+        connection = await self._transport.connect(self.options, deliver)
+        for message in early:
+            self._deliver(connection, message)
+        try:
+            await self._set_up(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        if connection.lost.done():
+            raise ConnectionLost("the connection ended while it was set up")
+        self.last_error = None
+        return connection

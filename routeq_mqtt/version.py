@@ -1,0 +1,3 @@
+"""The version of this library, said once."""
+
+VERSION = "0.1.0"

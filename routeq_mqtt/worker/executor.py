@@ -1,0 +1,243 @@
+"""Runs one job: a pipe of named steps from a held message to an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import (
+    Fail,
+    Retry,
+    UnknownJob,
+    UnreadableMessage,
+    UnsupportedVersion,
+)
+from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.wire.record import FailedRecord
+from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
+from routeq_mqtt.worker.policy import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.worker.held import Held
+
+log = logging.getLogger(__name__)
+
+_TRACEBACK_CHARS = 4_000
+DIED = "worker died while running it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the worker's flags say; a job's own value beats them.
+
+    Attributes:
+        timeout: seconds that one run may take; None: the class's.
+        max_tries: attempts; None: the class's.
+        max_deliveries: how many workers a job may take down; default 5.
+    """
+
+    timeout: float | None = None
+    max_tries: int | None = None
+    max_deliveries: int = 5
+
+
+class Executor:
+    """Turns held messages into outcomes.
+
+    Args:
+        worker: its id, for failed records.
+        clock: what time it is.
+        limits: from the worker's flags.
+        threads: how many plain functions may run at once.
+    """
+
+    def __init__(self, worker: str, clock: Clock, limits: Limits, *, threads: int) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="job")
+
+    def close(self) -> None:
+        """Start no more threads; those that run are left alone."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def execute(self, held: Held) -> Outcome:
+        """Run a held message to its outcome. Raises nothing but its own cancellation."""
+        envelope = held.envelope
+        if envelope is None:
+            return self._unreadable(held, held.error or UnreadableMessage("unknown"))
+        if envelope.expires_at is not None and envelope.expires_at <= self._clock.now():
+            return self._refused(held, "expired", f"its expires_at {envelope.expires_at} is past")
+        try:
+            job = from_envelope(envelope.evolve(id=held.job_id))
+        except UnknownJob as error:
+            return self._refused(held, "unknown job", str(error))
+        except UnreadableMessage as error:
+            return self._unreadable(held, error)
+        except Exception as error:  # noqa: BLE001 - an old-style __init__ is the user's code
+            return self._refused(held, "unreadable", f"{type(error).__name__}: {error}")
+        if envelope.deaths >= self._limits.max_deliveries:
+            return self._died(held, envelope, job)
+        policy = RetryPolicy.of(
+            type(job), envelope, timeout=self._limits.timeout, max_tries=self._limits.max_tries
+        )
+        if envelope.attempt > policy.max_tries:
+            return self._died(held, envelope, job)  # its last worker took its last attempt along
+        return await self._run(held, envelope, job, policy)
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def _run(self, held: Held, envelope: Envelope, job: Job, policy: RetryPolicy) -> Outcome:
+        scope = asyncio.timeout(policy.timeout)
+        try:
+            async with scope:
+                await self._call(job.handle)
+        except Fail as error:
+            return self._failed(held, envelope, job, "failed on purpose", error)
+        except Retry as error:
+            return self._next(held, envelope, job, policy, error, error.delay)
+        except Exception as error:  # noqa: BLE001 - the job boundary
+            if scope.expired() and isinstance(error, TimeoutError):
+                error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
+                return self._next(held, envelope, job, policy, error, None, reason="timeout")
+            return self._next(held, envelope, job, policy, error, None)
+        return Done()
+
+    async def _call(self, handler: Callable[..., Any], *args: object) -> None:
+        if inspect.iscoroutinefunction(handler):
+            await handler(*args)
+        else:
+            await self._call_in_thread(handler, *args)
+
+    async def _call_in_thread(self, handler: Callable[..., Any], *args: object) -> None:
+        """A thread cannot be stopped: the run is over when it returns, however late."""
+        context = contextvars.copy_context()
+        future = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: context.run(handler, *args)
+        )
+        try:
+            result = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            log.warning("a plain function runs past its timeout, its slot waits for it")
+            await asyncio.wait({future})
+            result = future.result()
+        if inspect.isawaitable(result):
+            await result
+
+    def _next(
+        self,
+        held: Held,
+        envelope: Envelope,
+        job: Job,
+        policy: RetryPolicy,
+        error: BaseException,
+        delay: float | None,
+        reason: str = "exception",
+    ) -> Outcome:
+        if envelope.attempt >= policy.max_tries:
+            return self._failed(held, envelope, job, reason, error)
+        errors = [*envelope.errors, self._error(envelope, error)]
+        following = envelope.evolve(
+            id=held.job_id,
+            queue=held.queue,
+            attempt=envelope.attempt + 1,
+            errors=errors,
+            delay=None,
+            run_at=None,
+        )
+        wait = policy.delay_before(envelope.attempt + 1) if delay is None else delay
+        log.info(
+            "job=%s id=%s queue=%s attempt=%d outcome=again delay=%.3f error=%r",
+            envelope.job,
+            held.job_id,
+            held.queue,
+            envelope.attempt,
+            wait,
+            error,
+        )
+        return Again(following, wait, f"{type(error).__name__}: {error}")
+
+    # -- failing -------------------------------------------------------------------------------
+
+    def _failed(
+        self, held: Held, envelope: Envelope, job: Job, reason: str, error: BaseException
+    ) -> Failed:
+        log.warning(
+            "job=%s id=%s queue=%s attempt=%d outcome=failed reason=%r error=%r",
+            envelope.job,
+            held.job_id,
+            held.queue,
+            envelope.attempt,
+            reason,
+            error,
+        )
+        attempts = [*envelope.errors, self._error(envelope, error)]
+        record = self._record(held, reason, f"{type(error).__name__}: {error}", attempts)
+        return Failed(record, self._hook(job, error))
+
+    def _died(self, held: Held, envelope: Envelope, job: Job) -> Failed:
+        error = RuntimeError(f"{DIED} ({envelope.deaths} times)")
+        record = self._record(held, DIED, str(error), list(envelope.errors))
+        return Failed(record, self._hook(job, error), hook_last=True)
+
+    def _unreadable(self, held: Held, error: UnreadableMessage) -> Failed:
+        version = isinstance(error, UnsupportedVersion)
+        return self._refused(held, "unsupported version" if version else "unreadable", str(error))
+
+    def _refused(self, held: Held, reason: str, error: str) -> Failed:
+        log.warning(
+            "id=%s queue=%s outcome=failed reason=%r error=%s",
+            held.job_id,
+            held.queue,
+            reason,
+            error,
+        )
+        errors = list(held.envelope.errors) if held.envelope is not None else []
+        return Failed(self._record(held, reason, error, errors))
+
+    def _record(
+        self, held: Held, reason: str, error: str, attempts: list[dict[str, Any]]
+    ) -> FailedRecord:
+        return FailedRecord(
+            id=held.job_id,
+            queue=held.queue,
+            job=held.envelope.job if held.envelope is not None else None,
+            reason=reason,
+            error=error,
+            attempts=attempts,
+            worker=self._worker,
+            failed_at=self._clock.now(),
+            envelope=held.payload,
+        )
+
+    def _error(self, envelope: Envelope, error: BaseException) -> dict[str, Any]:
+        trace = "".join(traceback.format_exception(error))
+        return {
+            "attempt": envelope.attempt,
+            "type": type(error).__name__,
+            "message": str(error)[:1_000],
+            "traceback": trace[-_TRACEBACK_CHARS:],
+            "worker": self._worker,
+            "at": self._clock.now(),
+        }
+
+    def _hook(self, job: Job, error: BaseException) -> Callable[[], Any]:
+        async def call() -> None:
+            try:
+                async with asyncio.timeout(type(job).timeout or None):
+                    await self._call(job.failed, error)
+            except Exception:
+                log.exception("failed() of job=%s id=%s raised", type(job).__name__, job.job_id)
+
+        return call

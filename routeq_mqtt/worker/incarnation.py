@@ -1,0 +1,310 @@
+"""One life of a worker: an id, a presence, a session for each queue, and the pool they feed.
+
+A worker whose sessions were adopted by the scheduler begins a new life under a new id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.bus.rpc import Requests
+from routeq_mqtt.bus.sender import Sender
+from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.presence.status import WorkerLoad, WorkerStatus, encode
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.version import VERSION
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.packing import pack, unpack
+from routeq_mqtt.worker.events import Events
+from routeq_mqtt.worker.executor import Executor, Limits
+from routeq_mqtt.worker.outcome import Again, Done, Outcome
+from routeq_mqtt.worker.pool import Pool
+from routeq_mqtt.worker.presence import Presence
+from routeq_mqtt.worker.presence_thread import PresenceThread, Present
+from routeq_mqtt.worker.session import QueueSession
+from routeq_mqtt.worker.settler import Settler
+
+if TYPE_CHECKING:
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.presence.status import WorkerState
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.seam import Transport
+    from routeq_mqtt.worker.held import Held
+    from routeq_mqtt.worker.options import WorkerOptions
+
+log = logging.getLogger(__name__)
+
+_REPORT_EVERY = 0.1
+_REPORTED_IDS = 1_000
+_SETTLE_TIMEOUT = 5.0
+
+Ended = Callable[["Held", Outcome], None]
+
+
+class Incarnation:
+    """See the module.
+
+    Args:
+        transport, topics, clock: the bus.
+        options: what the worker was told.
+        in_thread: run the presence in a thread of its own; False only for a broker in memory.
+        ended: called with each job that ended here.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        topics: Topics,
+        clock: Clock,
+        options: WorkerOptions,
+        *,
+        in_thread: bool,
+        ended: Ended,
+    ) -> None:
+        self.id = f"{options.name or socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
+        self.fenced = Signal()
+        self.is_fenced = False
+        self.counters: Counter[str] = Counter()
+        self.last_activity = clock.monotonic()
+        self._topics = topics
+        self._clock = clock
+        self._options = options
+        self._ended = ended
+        self._reporting: asyncio.TimerHandle | None = None
+        self.sender = Sender(transport, topics, f"{self.id}.out", clock=clock)
+        self.requests = Requests(self.sender)
+        self.events = Events(self.sender, clock, self.id, enabled=options.events)
+        self.executor = Executor(
+            self.id,
+            clock,
+            Limits(
+                timeout=options.timeout,
+                max_tries=options.max_tries,
+                max_deliveries=options.max_deliveries,
+            ),
+            threads=options.concurrency,
+        )
+        self.pool = Pool(options.queues, options.concurrency, self._run)
+        self.settler = Settler(self.sender, self.pool)
+        self.sessions = [
+            QueueSession(
+                transport,
+                topics,
+                queue,
+                f"{self.id}/{queue}",
+                window=options.window,
+                jobs=self.pool,
+                surroundings=self.sender.surroundings,
+                gate=self._gate,
+                answer=self._answer,
+            )
+            for queue in options.queues
+        ]
+        self._presence = self._make_presence(transport, in_thread=in_thread)
+
+    def _make_presence(self, transport: Transport, *, in_thread: bool) -> Present:
+        options = self._options
+        status = WorkerStatus(
+            id=self.id,
+            state="online",
+            queues=list(options.queues),
+            sessions=[session.client_id for session in self.sessions],
+            concurrency=options.concurrency,
+            window=options.window,
+            name=options.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._clock.now(),
+            version=VERSION,
+        )
+
+        def make(fenced: Callable[[], None], pulse: Callable[[], float]) -> Presence:
+            return Presence(
+                transport,
+                self._topics,
+                self._clock,
+                status,
+                fenced=fenced,
+                pulse=pulse,
+                stall_limit=options.stall_limit,
+            )
+
+        if in_thread:
+            return PresenceThread(make, self._fence)
+        presence = make(self._fence, lambda: 0.0)
+        presence.start()
+        return presence
+
+    # -- a life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect; returns when every queue is subscribed."""
+        self.sender.link.start()
+        await self.sender.link.ready()
+        for session in self.sessions:
+            session.link.start()
+        for session in self.sessions:
+            await session.link.ready()
+        self._report()
+        log.info("worker=%s online queues=%s", self.id, ",".join(self._options.queues))
+
+    async def _gate(self) -> None:
+        """No session connects before the lease on it is known to be sound."""
+        if not await self._presence.lease():
+            await asyncio.Future()  # fenced: this life is over, and `abandon` cancels us
+
+    def _fence(self) -> None:
+        self.is_fenced = True
+        self.fenced.fire()
+
+    async def stop(self) -> None:
+        """Leave politely: each step makes the next one safe.
+
+        1. Out of the groups, so that nothing new comes.
+        2. What runs finishes, `shutdown_timeout` seconds at most.
+        3. The outcomes reach their next place.
+        4. Sessions that are empty end; the others wait for the reaper.
+        5. The status says stopped, or goes where nothing is left to adopt.
+        """
+        self.pool.close()
+        await asyncio.gather(
+            *(session.leave_group() for session in self.sessions), return_exceptions=True
+        )
+        await self.pool.finish(self._options.shutdown_timeout)
+        await self.settler.finish(_SETTLE_TIMEOUT)
+        self.events.flush()
+        self._stop_reporting()
+        empty = await asyncio.gather(*(session.close() for session in self.sessions))
+        await self._leave(None if all(empty) else "stopped")
+
+    async def abandon(self) -> None:
+        """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""
+        for session in self.sessions:
+            for held in list(session.held):
+                self.pool.drop(held)
+        await self.pool.finish(0.0)
+        await self.settler.finish(0.0)
+        self._stop_reporting()
+        for session in self.sessions:
+            await session.link.close()
+        await self._leave("lost")
+
+    async def _leave(self, state: WorkerState | None) -> None:
+        await self._presence.leave(state)
+        await self.sender.link.close()
+        self.executor.close()
+
+    # -- a job ---------------------------------------------------------------------------------
+
+    async def _run(self, held: Held) -> None:
+        self.last_activity = self._clock.monotonic()
+        held.started = True
+        envelope = held.envelope
+        job = envelope.job if envelope is not None else "?"
+        attempt = envelope.attempt if envelope is not None else 1
+        if envelope is not None and envelope.deliveries > 1:
+            # A worker died holding it. Should we die of it too, the reaper must know.
+            await self._presence.announce(self._load())
+        self._report_soon()
+        self.events.tell(held.queue, "started", held.job_id, job, attempt=attempt)
+        outcome = await self.executor.execute(held)
+        if held.dropped:
+            return
+        self._count(held, outcome, job, attempt)
+        self.settler.settle(held, outcome)
+        self._ended(held, outcome)
+
+    def _count(self, held: Held, outcome: Outcome, job: str, attempt: int) -> None:
+        self.last_activity = self._clock.monotonic()
+        if isinstance(outcome, Done):
+            self.counters["done"] += 1
+            self.events.tell(held.queue, "done", held.job_id, job, attempt=attempt)
+        elif isinstance(outcome, Again):
+            self.counters["retried"] += 1
+            self.events.tell(
+                held.queue,
+                "retried",
+                held.job_id,
+                job,
+                attempt=attempt,
+                delay=outcome.delay,
+                error=outcome.error,
+            )
+        else:
+            self.counters["failed"] += 1
+            record = outcome.record
+            self.events.tell(
+                held.queue,
+                "failed",
+                held.job_id,
+                job,
+                attempt=attempt,
+                reason=record.reason,
+                error=record.error,
+            )
+
+    # -- what we say ---------------------------------------------------------------------------
+
+    def _load(self) -> bytes:
+        running = list(self.pool.running)
+        active = Counter(held.queue for held in running)
+        return encode(
+            WorkerLoad(
+                running={
+                    held.job_id: held.envelope.attempt if held.envelope is not None else 1
+                    for held in running[:_REPORTED_IDS]
+                },
+                waiting={
+                    session.queue: len(session.held) - active[session.queue]
+                    for session in self.sessions
+                },
+                active=dict(active),
+                counters=dict(self.counters),
+            )
+        )
+
+    def _report_soon(self) -> None:
+        if self._reporting is None:
+            self._reporting = asyncio.get_running_loop().call_later(_REPORT_EVERY, self._report)
+
+    def _report(self) -> None:
+        self._stop_reporting()
+        self._presence.report(self._load())
+        if not self.pool.empty:
+            self._report_soon()
+
+    def _stop_reporting(self) -> None:
+        if self._reporting is not None:
+            self._reporting.cancel()
+            self._reporting = None
+
+    def _answer(self, session: QueueSession, payload: bytes) -> None:
+        """Answer a census: which of these jobs this session holds, and which were done in it."""
+        try:
+            question = unpack(payload)
+            asked = {str(job_id): int(attempt) for job_id, attempt in question["jobs"]}
+            number = question["census"]
+        except (UnreadableMessage, KeyError, TypeError, ValueError):
+            log.warning("a message to session=%s is no census", session.client_id)
+            return
+        done = session.done_lately()
+        answer = {
+            "census": number,
+            "session": session.client_id,
+            "held": [held.job_id for held in session.held if held.job_id in asked],
+            "done": [job for job, attempt in asked.items() if done.get(job, 0) >= attempt],
+        }
+        connection = self.sender.link.connection
+        if connection is not None:
+            connection.publish(self._topics.rpc("census"), pack({"args": answer}))
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Nothing runs, waits or is on its way to its next place."""
+        return self.pool.empty and not any(session.held for session in self.sessions)

@@ -1,0 +1,75 @@
+"""What a worker is told at its start, checked where it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.wire.names import check_queue_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker works.
+
+    Attributes:
+        queues: in order of priority: a waiting job of an earlier queue starts before one of a
+            later queue.
+        concurrency: jobs that run at once; default 10.
+        prefetch: jobs held beyond those that run, for each queue; default: as many as concurrency.
+        max_jobs: stop after that many jobs; default: never.
+        max_time: stop after that many seconds; default: never.
+        timeout, max_tries: for job classes that set none of their own.
+        max_deliveries: how many workers a job may take down before it fails; default 5.
+        stop_when_empty: stop when no job is waiting.
+        shutdown_timeout: seconds that running jobs get to finish when the worker stops; default 30.
+        name: a stable name, part of the worker's id.
+        events: tell what happens to jobs on ``routeq/events/<queue>``.
+        stall_limit: seconds without a sign of life of the event loop after which the worker gives
+            its jobs away; default 30.
+    """
+
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 10
+    prefetch: int | None = None
+    max_jobs: int | None = None
+    max_time: float | None = None
+    timeout: float | None = None
+    max_tries: int | None = None
+    max_deliveries: int = 5
+    stop_when_empty: bool = False
+    shutdown_timeout: float = 30.0
+    name: str | None = None
+    events: bool = True
+    stall_limit: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise ConfigurationError("worker: no queue is named; say for example --queue default")
+        for queue in self.queues:
+            check_queue_name(queue, "worker: queue")
+        if len(set(self.queues)) != len(self.queues):
+            raise ConfigurationError(f"worker: queues={self.queues!r} names a queue twice")
+        if self.name is not None:
+            check_queue_name(self.name, "worker: name")
+        lowest = {
+            "concurrency": 1,
+            "prefetch": 0,
+            "max_jobs": 1,
+            "max_time": 0,
+            "timeout": 0,
+            "max_tries": 1,
+            "max_deliveries": 1,
+            "shutdown_timeout": 0,
+            "stall_limit": 1,
+        }
+        for option, least in lowest.items():
+            value = getattr(self, option)
+            if value is not None and not value >= least:
+                raise ConfigurationError(f"worker: {option}={value!r} must be {least} or more")
+
+    @property
+    def window(self) -> int:
+        """Messages that each queue's session holds at most."""
+        prefetch = self.concurrency if self.prefetch is None else self.prefetch
+        return self.concurrency + prefetch

@@ -1,0 +1,44 @@
+"""How a run ended, as data. Where each outcome goes is a table in `settler`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.record import FailedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job did its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The job runs again: `envelope` is its next attempt, `delay` seconds from now."""
+
+    envelope: Envelope
+    delay: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No more tries.
+
+    Attributes:
+        record: what is kept.
+        hook: calls the job's own ``failed(error)``; None where there is no job to ask.
+        hook_last: only after the acknowledgement, since the job has killed workers.
+    """
+
+    record: FailedRecord
+    hook: Callable[[], Awaitable[None]] | None = None
+    hook_last: bool = field(default=False)
+
+
+Outcome = Done | Again | Failed

@@ -1,0 +1,124 @@
+"""Runs held jobs in a fixed number of slots, earlier queues strictly first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from routeq_mqtt.worker.held import Held
+
+Run = Callable[[Held], Awaitable[None]]
+
+_TURN = 0.005
+"""Seconds after which a slot that never had to wait lets the event loop have its turn."""
+
+
+class Pool:
+    """Slots that take the next waiting job, of the earliest queue that has one.
+
+    A slot is one task for the life of the worker: a job costs no task of its own.
+
+    Args:
+        queues: in order of priority.
+        concurrency: how many jobs run at once.
+        run: runs one job and settles it; must not raise.
+    """
+
+    def __init__(self, queues: Sequence[str], concurrency: int, run: Run) -> None:
+        self.running: dict[Held, asyncio.Task[None]] = {}
+        self._waiting: dict[str, deque[Held]] = {queue: deque() for queue in queues}
+        self._run = run
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._slots = [
+            asyncio.create_task(self._slot(), name=f"slot-{number}")
+            for number in range(concurrency)
+        ]
+        self._quiet: asyncio.Future[None] | None = None
+
+    def add(self, held: Held) -> None:
+        """Let a job wait for a slot."""
+        self._waiting[held.queue].append(held)
+        while self._idle:
+            slot = self._idle.popleft()
+            if not slot.done():
+                slot.set_result(None)
+                break
+
+    def waiting(self, queue: str) -> int:
+        """Jobs of a queue that wait for a slot."""
+        return len(self._waiting[queue])
+
+    @property
+    def empty(self) -> bool:
+        """Nothing runs and nothing waits."""
+        return not self.running and not any(self._waiting.values())
+
+    def drop(self, held: Held) -> None:
+        """The job is no longer ours: cancel it, or take it out of the queue."""
+        held.dropped = True
+        task = self.running.get(held)
+        if task is not None:
+            task.cancel()
+            return
+        try:
+            self._waiting[held.queue].remove(held)
+        except ValueError:
+            return
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._closed = True
+        self._notice()
+
+    async def finish(self, timeout: float) -> None:
+        """Wait until what runs has ended, `timeout` seconds at most; then cancel it, uncharged."""
+        self.close()
+        if self.running:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._quiet}, timeout=timeout)
+        for held in list(self.running):
+            self.drop(held)
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.wait(self._slots, timeout=1.0)
+
+    def _next(self) -> Held | None:
+        if not self._closed:
+            for waiting in self._waiting.values():
+                if waiting:
+                    return waiting.popleft()
+        return None
+
+    async def _slot(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn_ends = 0.0
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a slot is a task
+        while True:
+            held = self._next()
+            if held is None:
+                idle: asyncio.Future[None] = loop.create_future()
+                self._idle.append(idle)
+                await idle
+                turn_ends = time.monotonic() + _TURN
+                continue
+            self.running[held] = task
+            try:
+                await self._run(held)
+            except asyncio.CancelledError:
+                if not held.dropped or self._closed:
+                    raise
+                task.uncancel()
+            finally:
+                del self.running[held]
+                self._notice()
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + _TURN
+
+    def _notice(self) -> None:
+        if self._quiet is not None and not self.running and not self._quiet.done():
+            self._quiet.set_result(None)

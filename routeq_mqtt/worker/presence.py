@@ -1,0 +1,182 @@
+"""A worker's presence: its retained status, its heartbeat, and the lease on its sessions.
+
+A thread of its own (`PresenceThread`) owns the connection that carries the Last Will. On the
+worker's event loop, a handler that blocks the loop for eight seconds would let the keep-alive
+expire, and the worker's jobs would be given away while they run: dead, falsely. A thread alone
+would go on saying "online" for a loop that never comes back: alive, falsely. So the thread asks
+the loop for a sign of life at each heartbeat, and says "lost" itself when none has come for
+`stall_limit` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.presence.status import (
+    HEARTBEAT,
+    WorkerLoad,
+    WorkerState,
+    WorkerStatus,
+    decode,
+    encode,
+)
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.transport.link import Link
+from routeq_mqtt.transport.seam import ConnectOptions, Will
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.seam import Connection, Message, Transport
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = 5
+
+
+class Presence:
+    """The presence of one worker, on whichever loop runs it.
+
+    Args:
+        transport, topics, clock: the bus.
+        status: what the worker is; `state`, `at` and `seq` are set here.
+        fenced: called once when the scheduler has adopted the worker's sessions.
+        pulse: seconds since the worker's own loop last gave a sign of life.
+        stall_limit: seconds of silence of that loop after which the worker counts as lost.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        topics: Topics,
+        clock: Clock,
+        status: WorkerStatus,
+        *,
+        fenced: Callable[[], None],
+        pulse: Callable[[], float],
+        stall_limit: float,
+    ) -> None:
+        self._topics = topics
+        self._clock = clock
+        self._status = status
+        self._fenced = fenced
+        self._pulse = pulse
+        self._stall_limit = stall_limit
+        self._state: WorkerState = "online"
+        self._seq = 0
+        self._heard = Signal()
+        self._echoed = 0
+        self._looked = False
+        self._is_fenced = False
+        self._load: bytes | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._own = topics.worker(status.id)
+        self._mark = topics.session(status.id)
+        will = replace(status, state="lost")
+        self.link = Link(
+            transport,
+            ConnectOptions(status.id, keep_alive=KEEP_ALIVE, will=Will(self._own, encode(will))),
+            self._deliver,
+            set_up=self._set_up,
+        )
+
+    def start(self) -> None:
+        """Connect and begin to beat."""
+        self.link.start()
+        self._beating = asyncio.create_task(self._beat(), name="presence-heartbeat")
+
+    async def lease(self) -> bool:
+        """Whether the sessions are still ours: our own status has come back, and nothing else."""
+        await self.link.ready()
+        wanted = self._say(self._state)
+        while self._echoed < wanted and not self._is_fenced:
+            await self._heard.wait()
+            wanted = min(wanted, self._seq)
+        return not self._is_fenced
+
+    def report(self, load: bytes) -> None:
+        """Publish the load; while there is no connection, the latest one waits for it."""
+        connection = self.link.connection
+        self._load = load if connection is None else None
+        if connection is not None and not self._is_fenced:
+            connection.publish(self._topics.running(self._status.id), load, retain=True)
+
+    async def announce(self, load: bytes) -> None:
+        """Publish the load, and wait until the broker has it."""
+        connection = await self.link.ready()
+        await connection.publish(self._topics.running(self._status.id), load, retain=True)
+
+    async def leave(self, state: WorkerState | None) -> None:
+        """Stop beating; say why, or clear the status where `state` is None (nothing is left)."""
+        if self._beating is not None:
+            self._beating.cancel()
+        connection = self.link.connection
+        if connection is not None and not self._is_fenced:
+            said = b"" if state is None else self._status_bytes(state)
+            running = b"" if state is None else encode(WorkerLoad())
+            connection.publish(self._topics.running(self._status.id), running, retain=True)
+            await connection.publish(self._own, said, retain=True)
+        await self.link.close()
+
+    # -- inside --------------------------------------------------------------------------------
+
+    async def _set_up(self, connection: Connection) -> None:
+        self._looked = False
+        await connection.subscribe(self._own, self._mark)
+        # Our status may say that we were adopted: read it before we say anything over it.
+        connection.publish(self._mark, b"mark")
+        connection.lost.add_done_callback(lambda lost: self._heard.fire())
+        while not self._looked and not connection.lost.done():
+            await self._heard.wait()
+        if not self._is_fenced and not connection.lost.done():
+            self._publish_status(connection, self._state)
+            if self._load is not None:
+                connection.publish(self._topics.running(self._status.id), self._load, retain=True)
+
+    def _deliver(self, connection: Connection, message: Message) -> None:
+        connection.acknowledge(message)
+        if message.topic == self._mark:
+            self._looked = True
+        else:
+            status = decode(WorkerStatus, message.payload) if message.payload else None
+            if status is not None and status.state in {"adopting", "adopted"}:
+                self._fence()
+            elif status is not None and status.state != "lost":
+                self._echoed = max(self._echoed, status.seq)
+        self._heard.fire()
+
+    def _fence(self) -> None:
+        if not self._is_fenced:
+            self._is_fenced = True
+            log.warning("sessions were adopted worker=%s", self._status.id)
+            self._fenced()
+
+    def _say(self, state: WorkerState) -> int:
+        connection = self.link.connection
+        if connection is None:
+            return self._seq + 1
+        return self._publish_status(connection, state)
+
+    def _publish_status(self, connection: Connection, state: WorkerState) -> int:
+        self._state = state
+        connection.publish(self._own, self._status_bytes(state), retain=True)
+        return self._seq
+
+    def _status_bytes(self, state: WorkerState) -> bytes:
+        self._seq += 1
+        return encode(replace(self._status, state=state, seq=self._seq, at=self._clock.now()))
+
+    async def _beat(self) -> None:
+        while not self._is_fenced:
+            await asyncio.sleep(HEARTBEAT)
+            stalled = self._pulse() > self._stall_limit
+            if stalled and self._state == "online":
+                log.error(
+                    "the event loop stalls worker=%s: its jobs are given away", self._status.id
+                )
+            self._say("lost" if stalled else "online")

@@ -1,0 +1,252 @@
+"""One queue of one worker: its persistent MQTT session, what it holds, and who that belongs to.
+
+A connection that comes back resumes the session, and the broker sends again what is not
+acknowledged. What still runs or waits here only gets its new message to acknowledge; what has
+ended here is acknowledged again; what the broker does not send again is somebody else's now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.transport.link import Link
+from routeq_mqtt.transport.seam import ConnectOptions
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.worker.held import Held, Key
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.surroundings import Surroundings
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.seam import Connection, Message, Transport
+
+log = logging.getLogger(__name__)
+
+SESSION_EXPIRY = 7 * 86_400
+"""Seconds for which a worker's session outlives its connection: time enough to adopt it."""
+
+_REMEMBERED = 10_000
+_KEEP_ALIVE = 30
+_LAST_MARK = 1.0
+
+Ask = Callable[["QueueSession", bytes], None]
+
+
+class Jobs(Protocol):
+    """Where a session's jobs run."""
+
+    def add(self, held: Held) -> None:
+        """Let a job wait for its turn."""
+        ...
+
+    def drop(self, held: Held) -> None:
+        """The job is no longer ours."""
+        ...
+
+
+class QueueSession:
+    """The session of one queue.
+
+    Args:
+        transport, topics: the bus.
+        queue: its name.
+        client_id: of this session; new for each start of the process.
+        window: messages held at most before reading stops.
+        jobs: where they run.
+        surroundings: whether the broker is the embedded one.
+        gate: awaited before each connect: the worker's lease must be sound.
+        answer: takes the scheduler's questions that come through the session's own topic.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        topics: Topics,
+        queue: str,
+        client_id: str,
+        *,
+        window: int,
+        jobs: Jobs,
+        surroundings: Surroundings,
+        gate: Callable[[], Awaitable[None]],
+        answer: Ask,
+    ) -> None:
+        self.queue = queue
+        self.client_id = client_id
+        self.held: dict[Held, None] = {}
+        self._topics = topics
+        self._window = window
+        self._jobs = jobs
+        self._surroundings = surroundings
+        self._answer = answer
+        self._connection: Connection | None = None
+        self._unsure: dict[Key, Held] = {}
+        self._ended: OrderedDict[Key, bool] = OrderedDict()
+        self._marks = 0
+        self._mark_seen: Callable[[int], None] = lambda number: None
+        self._leaving = False
+        self.link = Link(
+            transport,
+            ConnectOptions(
+                client_id,
+                persistent=True,
+                session_expiry=SESSION_EXPIRY,
+                keep_alive=_KEEP_ALIVE,
+                receive_maximum=window,
+            ),
+            self._deliver,
+            set_up=self._set_up,
+            gate=gate,
+        )
+
+    # -- connecting ----------------------------------------------------------------------------
+
+    async def _set_up(self, connection: Connection) -> None:
+        self._switch_to(connection)
+        own = self._topics.session(self.client_id)
+        if self._surroundings.shares_queue:
+            await connection.publish(self._topics.broker_window, str(self._window).encode())
+        if not connection.session_present:
+            self._decide(connection)
+        filters = () if self._leaving else self._topics.shared(self.queue)
+        # A broker restart forgets shared subscriptions, so also where the session is present.
+        await connection.subscribe(own, *filters)
+        if self._unsure:
+            connection.publish(own, self._mark())
+
+    def _switch_to(self, connection: Connection) -> None:
+        if connection is not self._connection:
+            self._connection = connection
+            self._unsure.update((held.key, held) for held in self.held)
+
+    def _decide(self, connection: Connection) -> None:
+        """What was not sent again: given to others, or forgotten by a broker that lost memory.
+
+        The embedded broker gives a lost member's messages to others by itself. On other brokers
+        only the scheduler's reaper does, and then our lease is gone and we are not here: what is
+        missing there was forgotten, and we hold the only copy.
+        """
+        given_away = self._surroundings.shares_queue and connection.session_present
+        for held in self._unsure.values():
+            if given_away:
+                log.warning("job went to another worker id=%s queue=%s", held.job_id, self.queue)
+                self.held.pop(held, None)
+                self._jobs.drop(held)
+            else:
+                log.warning("the broker forgot a job id=%s queue=%s", held.job_id, self.queue)
+        self._unsure.clear()
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def _deliver(self, connection: Connection, message: Message) -> None:
+        self._switch_to(connection)
+        if message.topic == self._topics.session(self.client_id):
+            self._control(connection, message)
+            return
+        held = self._hold(connection, message)
+        if message.dup:
+            if self._known(held):
+                return
+        elif self._unsure:
+            self._decide(connection)
+        self.held[held] = None
+        self._jobs.add(held)
+        if len(self.held) >= self._window:
+            connection.pause()
+
+    def _hold(self, connection: Connection, message: Message) -> Held:
+        envelope: Envelope | None = None
+        error: UnreadableMessage | None = None
+        try:
+            envelope = Envelope.decode(message.payload)
+        except UnreadableMessage as unreadable:
+            error = unreadable
+        job_id = (envelope.id if envelope is not None else None) or new_id()
+        return Held(self, self.queue, connection, message, envelope, error, job_id)
+
+    def _known(self, held: Held) -> bool:
+        """A message that came again: still here, or ended here."""
+        before = self._unsure.pop(held.key, None)
+        if before is not None:
+            before.connection, before.message = held.connection, held.message
+            return True
+        if held.key in self._ended:
+            held.connection.acknowledge(held.message)
+            return True
+        return False
+
+    def _control(self, connection: Connection, message: Message) -> None:
+        connection.acknowledge(message)
+        if message.payload.startswith(b"mark:"):
+            if not message.retain and self._unsure:
+                self._decide(connection)
+            self._mark_seen(int(message.payload[5:]))
+        else:
+            self._answer(self, message.payload)
+
+    def _mark(self) -> bytes:
+        self._marks += 1
+        return b"mark:%d" % self._marks
+
+    def settle(self, held: Held) -> None:
+        """Acknowledge; remember it, should the acknowledgement get lost."""
+        if held.dropped:
+            return
+        self.held.pop(held, None)
+        self._unsure.pop(held.key, None)
+        self._ended[held.key] = held.done
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        held.connection.acknowledge(held.message)
+        if self._connection is not None and len(self.held) <= self._window // 2:
+            self._connection.resume()
+
+    def done_lately(self) -> dict[str, int]:
+        """Jobs that were done here lately, each with its latest attempt."""
+        attempts: dict[str, int] = {}
+        for key, done in self._ended.items():
+            if done and len(key) == 3:
+                job_id, attempt = str(key[0]), int(str(key[1]))
+                attempts[job_id] = max(attempt, attempts.get(job_id, 0))
+        return attempts
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    async def leave_group(self) -> None:
+        """Get no new jobs: out of the group, so that the broker gives them to others."""
+        self._leaving = True
+        connection = self.link.connection
+        if connection is not None:
+            await connection.unsubscribe(*self._topics.shared(self.queue))
+
+    async def close(self) -> bool:
+        """Disconnect; True if the session was empty and is ended, False if it is to be adopted."""
+        connection = self.link.connection
+        empty = connection is not None and await self._is_empty(connection)
+        await self.link.close(end_session=empty)
+        return empty
+
+    async def _is_empty(self, connection: Connection) -> bool:
+        """Whether nothing is left: a marker comes back behind all that waits in the session."""
+        if self._surroundings.shares_queue:
+            return True  # that broker takes back what we hold
+        if self.held:
+            return False
+        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mark = self._mark()
+        wanted = self._marks
+
+        def see(number: int) -> None:
+            if number == wanted and not seen.done():
+                seen.set_result(None)
+
+        self._mark_seen = see
+        connection.resume()
+        connection.publish(self._topics.session(self.client_id), mark)
+        await asyncio.wait({seen}, timeout=_LAST_MARK)
+        return seen.done() and not self.held
