@@ -42,7 +42,10 @@ def list_(
     if as_json:
         print_json(records)
         return
-    table = Table("id", "queue", "job", "reason", "error", "failed at")
+    table = Table()
+    table.add_column("id", no_wrap=True, min_width=32)
+    for column in ("queue", "job", "reason", "error", "failed at"):
+        table.add_column(column)
     for record in records:
         error = (record["error"] or "").splitlines() or [""]
         table.add_row(

@@ -96,18 +96,18 @@ async def _workers(bus: Bus) -> Check:
 
 async def _way(transport: AioTransport, bus: Bus) -> Check:
     """A message through a shared subscription and back."""
-    came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    came: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     def take(message: Message) -> None:
         if not came.done():
-            came.set_result(None)
+            came.set_result(message)
 
     queue = f"doctor-{new_id()[-8:]}"
     connection = await transport.connect(ConnectOptions(f"routeq-{queue}"), take)
     try:
         await connection.subscribe(*bus.sender.topics.shared(queue))
         await bus.sender.send(queue, b"doctor")
-        await asyncio.wait_for(came, _WAIT)
+        connection.acknowledge(await asyncio.wait_for(came, _WAIT))
     except (TimeoutError, ConnectionFailed) as error:
         return Check(
             "a job's way",

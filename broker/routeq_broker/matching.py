@@ -1,0 +1,39 @@
+"""Topic filters (MQTT 3.1.1, section 4.7)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+
+@lru_cache(maxsize=4096)
+def matches(name: str, topic: str) -> bool:
+    """Whether a topic matches a filter; a leading wildcard does not match ``$…`` [4.7.2-1]."""
+    if topic.startswith("$") and name[:1] in {"+", "#"}:
+        return False
+    levels, parts = name.split("/"), topic.split("/")
+    for number, level in enumerate(levels):
+        if level == "#":
+            return True
+        if number >= len(parts) or level not in {"+", parts[number]}:
+            return False
+    return len(levels) == len(parts)
+
+
+def is_valid_filter(name: str) -> bool:
+    """Whether wildcards stand alone on their level, and ``#`` comes last [4.7.1]."""
+    levels = name.split("/")
+    for number, level in enumerate(levels):
+        if "#" in level and (level != "#" or number != len(levels) - 1):
+            return False
+        if "+" in level and level != "+":
+            return False
+    return bool(name) and "\0" not in name
+
+
+def split_share(name: str) -> tuple[str, str] | None:
+    """Group and filter of ``$share/<group>/<filter>``; None for a plain filter."""
+    if not name.startswith("$share/"):
+        return None
+    _, group, inner = (name + "//").split("/", 2)
+    inner = inner.removesuffix("//") if name.count("/") > 1 else ""
+    return (group, inner) if group and inner else ("", "")

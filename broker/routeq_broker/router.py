@@ -1,0 +1,388 @@
+"""Where messages go: queues, groups, sessions, retained messages."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import TYPE_CHECKING
+
+from routeq_broker import packets, sql
+from routeq_broker.entry import Entry
+from routeq_broker.group import QueueGroup
+from routeq_broker.matching import is_valid_filter, matches, split_share
+from routeq_broker.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from routeq_broker.connection import Connection
+    from routeq_broker.journal import Journal, Loaded
+    from routeq_broker.policy import RedeliveryPolicy
+
+log = logging.getLogger(__name__)
+
+_REFUSED = 0x80
+DEFAULT_GROUP = "routeq"
+
+
+class Router:
+    """See the module.
+
+    Args:
+        journal: what must outlive the broker is written there.
+        policy: knows the payloads.
+        queue_prefix: of the topics that are queues.
+        grace: seconds for which what a lost client held stays reserved for it.
+        window: queue messages that a session may hold that said nothing else.
+        changed: called when what waits in the queues has changed.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        policy: RedeliveryPolicy,
+        *,
+        queue_prefix: str,
+        grace: float,
+        window: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self.journal = journal
+        self.sessions: dict[str, Session] = {}
+        self.groups: dict[tuple[str, str], QueueGroup] = {}
+        self.retained: dict[str, bytes] = {}
+        self._policy = policy
+        self._prefix = queue_prefix
+        self._grace = grace
+        self._window = window
+        self._changed = changed
+        self._numbers = itertools.count(1)
+        self._plain: dict[str, dict[Session, int]] = {}
+        self._shared: dict[tuple[str, str], dict[Session, None]] = {}
+        self._routes: dict[str, list[tuple[Session, int]]] = {}
+
+    # -- restart -------------------------------------------------------------------------------
+
+    def load(self, loaded: Loaded, *, grace: float) -> None:
+        """Take up what the database had; its sessions have `grace` seconds to come back."""
+        self.retained = dict(loaded.retained)
+        for client_id, window in loaded.sessions:
+            session = Session(client_id, clean=False, window=window)
+            self.sessions[client_id] = session
+            self._reserve(session, grace)
+        for client_id, name, qos in loaded.subscriptions:
+            if client_id in self.sessions:
+                self._add_subscription(self.sessions[client_id], name, qos)
+        for entry in loaded.entries:
+            entry.key = self._policy.identify(entry.payload) if entry.group else None
+            self._load_entry(entry)
+        last = loaded.entries[-1].number if loaded.entries else 0
+        self._numbers = itertools.count(last + 1)
+
+    def _load_entry(self, entry: Entry) -> None:
+        session = self.sessions.get(entry.owner) if entry.owner is not None else None
+        if entry.group is not None:
+            group = self._group(entry.group)
+            if session is not None and entry.mid:
+                group.remember(entry)
+                session.adopt(entry)
+            else:
+                entry.dup = entry.dup or entry.owner is not None
+                group.put(entry)
+        elif session is not None and entry.mid:
+            session.adopt(entry)
+        elif session is not None:
+            session.pending.append(entry)
+        else:
+            self.journal.forget(entry)
+
+    # -- clients come and go -------------------------------------------------------------------
+
+    def arrived(
+        self, connection: Connection, client_id: str, *, clean: bool
+    ) -> tuple[Session, bool]:
+        """A client has connected; its session, and whether that was here already."""
+        session = self.sessions.get(client_id)
+        if session is not None and session.connection is not None:
+            old, session.connection = session.connection, None
+            log.info("client=%s is taken over", client_id)  # [3.1.4-2]
+            old.close()
+            if session.clean:
+                self._end(session)
+                session = None
+        if session is not None and clean:
+            self._end(session)
+            session = None
+        present = session is not None
+        if session is None:
+            session = Session(client_id, clean=clean, window=self._window)
+            self.sessions[client_id] = session
+            if not clean:
+                self.journal.write(sql.SAVE_SESSION, client_id, session.window)
+        session.stop_reserving()
+        session.connection = connection
+        return session, present
+
+    def resume(self, session: Session) -> None:
+        """What waits for a session that has come (back)."""
+        session.resume()
+        self.room_in(session)
+
+    def left(self, session: Session, *, polite: bool) -> None:
+        """A client's connection has ended."""
+        session.connection = None
+        if session.clean:
+            self._end(session)
+        elif polite:
+            self._return_all(session, lost=False)
+        else:
+            self._reserve(session, self._grace)
+
+    def _reserve(self, session: Session, grace: float) -> None:
+        def over() -> None:
+            session.reserved = None
+            if session.from_queues:
+                log.warning(
+                    "client=%s did not come back, jobs=%d", session.client_id, session.from_queues
+                )
+                self._return_all(session, lost=True)
+
+        session.stop_reserving()
+        session.reserved = asyncio.get_running_loop().call_later(grace, over)
+
+    def _end(self, session: Session) -> None:
+        session.stop_reserving()
+        self._return_all(session, lost=session.connection is None and not session.clean)
+        for entry in (*session.held.values(), *session.pending):
+            self.journal.forget(entry)
+        for name in list(session.subscriptions):
+            self._remove_subscription(session, name)
+        del self.sessions[session.client_id]
+        if not session.clean:
+            self.journal.write(sql.DELETE_SUBSCRIPTIONS, session.client_id)
+            self.journal.write(sql.DELETE_SESSION, session.client_id)
+
+    def _return_all(self, session: Session, *, lost: bool) -> None:
+        """What a session held of the queues goes back to their groups."""
+        touched = set()
+        for mid, entry in list(session.held.items()):
+            if entry.group is None:
+                continue
+            session.drop(mid)
+            if lost:
+                entry.payload = self._policy.returned(
+                    entry.payload, session.client_id, self.retained.get
+                )
+                entry.key = self._policy.identify(entry.payload)
+            entry.dup = True
+            group = self._group(entry.group)
+            group.put(entry)
+            self.journal.save(entry)
+            touched.add(group)
+        for group in touched:
+            group.pump()
+        self._changed()
+
+    def set_window(self, session: Session, window: int) -> None:
+        """A session has room for so many queue messages."""
+        session.window = window
+        if not session.clean:
+            self.journal.write(sql.SAVE_SESSION, session.client_id, window)
+        self.room_in(session)
+
+    def room_in(self, session: Session) -> None:
+        """A session may have got room."""
+        session.pump()
+        for name in session.subscriptions:
+            key = self._queue_key(name)
+            if key is not None and key in self.groups:
+                self.groups[key].pump()
+        self._changed()
+
+    # -- subscriptions -------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        session: Session,
+        wanted: Sequence[tuple[str, int]],
+        answer: Callable[[list[int]], None],
+    ) -> None:
+        """Add subscriptions; `answer` gets the granted QoS of each, before what they bring."""
+        codes = []
+        for name, qos in wanted:
+            share = split_share(name)
+            valid = is_valid_filter(name) and (share is None or (all(share) and qos > 0))
+            codes.append(min(qos, 1) if valid else _REFUSED)
+            if valid:
+                self._add_subscription(session, name, min(qos, 1))
+                if not session.clean:
+                    self.journal.write(sql.SAVE_SUBSCRIPTION, session.client_id, name, min(qos, 1))
+        answer(codes)
+        for (name, _), code in zip(wanted, codes, strict=True):
+            if code != _REFUSED and split_share(name) is None:
+                self._send_retained(session, name, code)
+        self.room_in(session)
+
+    def _add_subscription(self, session: Session, name: str, qos: int) -> None:
+        session.subscriptions[name] = qos
+        self._routes.clear()
+        key, share = self._queue_key(name), split_share(name)
+        if key is not None:
+            self._claim(key).members[session] = None
+        elif share is not None:
+            self._shared.setdefault(share, {})[session] = None
+        else:
+            self._plain.setdefault(name, {})[session] = qos
+
+    def _claim(self, key: tuple[str, str]) -> QueueGroup:
+        """The first group of a queue gets what has waited for one."""
+        group = self._group(key)
+        if not group.claimed:
+            group.claimed = True
+            for other in list(self.groups.values()):
+                if other.key[1] == key[1] and other is not group and not other.claimed:
+                    for entry in other.take_all():
+                        entry.group = key
+                        group.put(entry)
+                        self.journal.save(entry)
+                    del self.groups[other.key]
+        return group
+
+    def unsubscribe(self, session: Session, names: Sequence[str]) -> None:
+        """Remove subscriptions; what the session holds stays with it."""
+        for name in names:
+            if name in session.subscriptions:
+                self._remove_subscription(session, name)
+                if not session.clean:
+                    self.journal.write(sql.DELETE_SUBSCRIPTION, session.client_id, name)
+
+    def _remove_subscription(self, session: Session, name: str) -> None:
+        session.subscriptions.pop(name, None)
+        self._routes.clear()
+        key, share = self._queue_key(name), split_share(name)
+        if key is not None and key in self.groups:
+            self.groups[key].members.pop(session, None)
+            if self.groups[key].empty:
+                del self.groups[key]
+        elif share is not None:
+            self._shared.get(share, {}).pop(session, None)
+        else:
+            self._plain.get(name, {}).pop(session, None)
+
+    def _queue_key(self, name: str) -> tuple[str, str] | None:
+        """Group and queue of a shared filter that names a queue."""
+        share = split_share(name)
+        if share is None or not share[1].startswith(self._prefix):
+            return None
+        return share[0], share[1][len(self._prefix) :]
+
+    def _group(self, key: tuple[str, str]) -> QueueGroup:
+        if key not in self.groups:
+            self.groups[key] = QueueGroup(key, self._given)
+        return self.groups[key]
+
+    def _given(self, entry: Entry) -> None:
+        self.journal.save(entry)
+
+    def _send_retained(self, session: Session, name: str, qos: int) -> None:
+        for topic, payload in self.retained.items():
+            if matches(name, topic):
+                self._give_plain(session, topic, payload, qos, retain=True)
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None:
+        """Take a message in; safe once the journal says so."""
+        if topic.startswith(self._prefix) and len(topic) > len(self._prefix):
+            self._enqueue(topic, payload)
+        elif topic.startswith("$"):
+            return  # no topic of ours [4.7.2]
+        elif retain:
+            self._retain(topic, payload)
+        routes = self._routes.get(topic)
+        if routes is None:
+            routes = self._routes[topic] = self._route(topic)
+        for session, granted in routes:
+            self._give_plain(session, topic, payload, min(qos, granted))
+        for (_, name), members in self._shared.items():
+            if members and matches(name, topic):
+                self._give_shared(members, topic, payload)
+
+    def _route(self, topic: str) -> list[tuple[Session, int]]:
+        found: dict[Session, int] = {}
+        for name, subscribers in self._plain.items():
+            if matches(name, topic):
+                for session, qos in subscribers.items():
+                    found[session] = max(qos, found.get(session, 0))
+        return list(found.items())
+
+    def _retain(self, topic: str, payload: bytes) -> None:
+        if payload:
+            self.retained[topic] = payload
+            self.journal.write(sql.RETAIN, topic, payload)
+        elif self.retained.pop(topic, None) is not None:
+            self.journal.write(sql.UNRETAIN, topic)
+
+    def _enqueue(self, topic: str, payload: bytes) -> None:
+        queue = topic[len(self._prefix) :]
+        groups = [g for g in self.groups.values() if g.key[1] == queue and g.claimed]
+        if not groups:
+            groups = [self._group((DEFAULT_GROUP, queue))]
+        key = self._policy.identify(payload)
+        for group in groups:
+            if group.knows(key):
+                log.info("queue=%s key=%s came twice, dropped", queue, key)
+                continue
+            entry = Entry(next(self._numbers), topic, payload, group=group.key, key=key)
+            group.put(entry)
+            self.journal.save(entry)
+            group.pump()
+        self._changed()
+
+    def _give_plain(
+        self, session: Session, topic: str, payload: bytes, qos: int, *, retain: bool = False
+    ) -> None:
+        if qos == 0 or retain:
+            if session.connection is not None and not session.connection.blocked:
+                session.connection.send(
+                    packets.publish(topic.encode(), payload, qos=0, dup=False, retain=retain, mid=0)
+                )
+            return
+        if session.connection is None and session.clean:
+            return
+        entry = Entry(next(self._numbers), topic, payload, owner=session.client_id)
+        session.pending.append(entry)
+        if not session.clean:
+            self.journal.save(entry)
+        session.pump()
+
+    def _give_shared(self, members: dict[Session, None], topic: str, payload: bytes) -> None:
+        for session in list(members):
+            if session.connection is not None:
+                del members[session]
+                members[session] = None
+                self._give_plain(session, topic, payload, 1)
+                return
+
+    def acknowledged(self, session: Session, mid: int) -> None:
+        """A PUBACK."""
+        entry = session.drop(mid)
+        if entry is None:
+            return
+        self.journal.forget(entry)
+        if entry.group is not None and entry.group in self.groups:
+            group = self.groups[entry.group]
+            group.over(entry)
+            group.pump()
+            self._changed()
+        session.pump()
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Of each queue: messages that wait, and messages in workers' hands."""
+        sizes: dict[str, dict[str, int]] = {}
+        for (_, queue), group in self.groups.items():
+            size = sizes.setdefault(queue, {"waiting": 0, "held": 0})
+            size["waiting"] += group.waiting
+            size["held"] += group.held
+        return {queue: size for queue, size in sizes.items() if any(size.values())}
