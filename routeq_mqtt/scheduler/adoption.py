@@ -83,11 +83,9 @@ class Adoption:
         connection = await self._transport.connect(options, self._take)
         self._connection = connection
         connection.lost.add_done_callback(lambda lost: self._arrived.fire())
-        own = self._context.topics.session(self._client_id)
+        # Beside the draining: the broker's answers come behind what it has sent already.
+        ending = asyncio.create_task(self._mark_the_end(connection), name="adoption-mark")
         try:
-            await connection.unsubscribe(*self._context.topics.shared(self._queue))
-            await connection.subscribe(own)
-            connection.publish(own, _MARK)
             while not (self._marked and not self._waiting):
                 if connection.lost.done():
                     raise ConnectionLost(f"lost while adopting {self._client_id}")
@@ -98,7 +96,16 @@ class Adoption:
         except BaseException:
             await connection.close()
             raise
+        finally:
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
         await connection.close(end_session=True)
+
+    async def _mark_the_end(self, connection: Connection) -> None:
+        own = self._context.topics.session(self._client_id)
+        await connection.unsubscribe(*self._context.topics.shared(self._queue))
+        await connection.subscribe(own)
+        await connection.publish(own, _MARK)
 
     def _take(self, message: Message) -> None:
         self._waiting.append(message)

@@ -55,6 +55,7 @@ class Incarnation:
         options: what the worker was told.
         in_thread: run the presence in a thread of its own; False only for a broker in memory.
         ended: called with each job that ended here.
+        most: how many jobs to start at all; None: no limit.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Incarnation:
         *,
         in_thread: bool,
         ended: Ended,
+        most: int | None = None,
     ) -> None:
         self.id = f"{options.name or socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
         self.fenced = Signal()
@@ -90,7 +92,7 @@ class Incarnation:
             ),
             threads=options.concurrency,
         )
-        self.pool = Pool(options.queues, options.concurrency, self._run)
+        self.pool = Pool(options.queues, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)
         self.sessions = [
             QueueSession(
@@ -173,9 +175,8 @@ class Incarnation:
         5. The status says stopped, or goes where nothing is left to adopt.
         """
         self.pool.close()
-        await asyncio.gather(
-            *(session.leave_group() for session in self.sessions), return_exceptions=True
-        )
+        for session in self.sessions:
+            session.leave_group()
         await self.pool.finish(self._options.shutdown_timeout)
         await self.settler.finish(_SETTLE_TIMEOUT)
         self.events.flush()

@@ -24,14 +24,18 @@ class Pool:
         queues: in order of priority.
         concurrency: how many jobs run at once.
         run: runs one job and settles it; must not raise.
+        most: how many jobs to start at all; None: no limit.
     """
 
-    def __init__(self, queues: Sequence[str], concurrency: int, run: Run) -> None:
+    def __init__(
+        self, queues: Sequence[str], concurrency: int, run: Run, *, most: int | None = None
+    ) -> None:
         self.running: dict[Held, asyncio.Task[None]] = {}
         self._waiting: dict[str, deque[Held]] = {queue: deque() for queue in queues}
         self._run = run
         self._idle: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self._left = most
         self._slots = [
             asyncio.create_task(self._slot(), name=f"slot-{number}")
             for number in range(concurrency)
@@ -86,10 +90,13 @@ class Pool:
         await asyncio.wait(self._slots, timeout=1.0)
 
     def _next(self) -> Held | None:
-        if not self._closed:
-            for waiting in self._waiting.values():
-                if waiting:
-                    return waiting.popleft()
+        if self._closed or self._left == 0:
+            return None
+        for waiting in self._waiting.values():
+            if waiting:
+                if self._left is not None:
+                    self._left -= 1
+                return waiting.popleft()
         return None
 
     async def _slot(self) -> None:

@@ -90,6 +90,7 @@ class QueueSession:
         self._marks = 0
         self._mark_seen: Callable[[int], None] = lambda number: None
         self._leaving = False
+        self._left: asyncio.Future[None] | None = None
         self.link = Link(
             transport,
             ConnectOptions(
@@ -217,18 +218,24 @@ class QueueSession:
 
     # -- leaving -------------------------------------------------------------------------------
 
-    async def leave_group(self) -> None:
+    def leave_group(self) -> None:
         """Get no new jobs: out of the group, so that the broker gives them to others."""
         self._leaving = True
         connection = self.link.connection
         if connection is not None:
-            await connection.unsubscribe(*self._topics.shared(self.queue))
+            # Sent, not waited for: the answer may lie behind what we do not read any more.
+            self._left = asyncio.ensure_future(
+                connection.unsubscribe(*self._topics.shared(self.queue))
+            )
 
     async def close(self) -> bool:
         """Disconnect; True if the session was empty and is ended, False if it is to be adopted."""
         connection = self.link.connection
         empty = connection is not None and await self._is_empty(connection)
         await self.link.close(end_session=empty)
+        if self._left is not None:
+            self._left.cancel()
+            await asyncio.gather(self._left, return_exceptions=True)
         return empty
 
     async def _is_empty(self, connection: Connection) -> bool:

@@ -73,6 +73,7 @@ class Worker:
                 self._options,
                 in_thread=self._in_thread,
                 ended=self._count,
+                most=self._jobs_left(),
             )
             await self._live(life, deadline)
 
@@ -99,6 +100,10 @@ class Worker:
         else:
             self._stopping = True
             await life.stop()
+
+    def _jobs_left(self) -> int | None:
+        most = self._options.max_jobs
+        return None if most is None else most - self.ended_jobs
 
     def _count(self, held: Held, outcome: Outcome) -> None:
         self.ended_jobs += 1

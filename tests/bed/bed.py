@@ -1,0 +1,167 @@
+"""A bus under test: one broker of a kind, and whatever a test starts on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+from routeq_mqtt import Bus, ConnectionFailed
+from routeq_mqtt.settings import Settings
+from tests.bed.process import ROOT, Process
+from tests.bed.recorder import TIMEOUT, Recorder
+
+Kind = Literal["mosquitto", "embedded"]
+KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def mosquitto() -> str | None:
+    """Where mosquitto is: Debian puts it beside the administrator's programs."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Bed:
+    """See the module."""
+
+    def __init__(self, kind: Kind, folder: Path, recorder: Recorder) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.recorder = recorder
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.broker: Process | None = None
+        self.processes: list[Process] = []
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "ROUTEQ_URL": self.url,
+            "ROUTEQ_TEST_RECORDER": str(self.recorder.port),
+            "COLUMNS": "200",
+        }
+
+    @property
+    def shares_queue(self) -> bool:
+        return self.kind == "embedded"
+
+    # -- broker --------------------------------------------------------------------------------
+
+    async def start_broker(self) -> None:
+        if self.kind == "mosquitto":
+            self.broker = await Process.start("broker", str(mosquitto()), "-c", self._conf())
+        else:
+            db = str(self.folder / "broker.db")
+            self.broker = await Process.cli(
+                "broker", "broker", "--bind", f"127.0.0.1:{self.port}", "--db", db, env=self.env
+            )
+        await self._listening()
+
+    def _conf(self) -> str:
+        """The shipped configuration; only port and folder are the test's own."""
+        shipped = (ROOT / "mosquitto.conf").read_text()
+        lines = [
+            line
+            for line in shipped.splitlines()
+            if not line.startswith(("listener", "persistence_location", "log_dest", "user "))
+        ]
+        lines += [
+            f"listener {self.port} 127.0.0.1",
+            f"persistence_location {self.folder}/",
+            "log_dest stderr",
+            "user root",
+        ]
+        path = self.folder / "mosquitto.conf"
+        path.write_text("\n".join(lines) + "\n")
+        return str(path)
+
+    async def _listening(self) -> None:
+        """The port answers; a refused connection is the event that we wait to end."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.close()
+                    return
+                assert self.broker is not None
+                assert self.broker.running, self.broker.output
+                await asyncio.sleep(0.02)
+
+    async def stop_broker(self, number: signal.Signals = signal.SIGTERM) -> None:
+        assert self.broker is not None
+        self.broker.send(number)
+        await self.broker.ended()
+
+    async def restart_broker(self, number: signal.Signals = signal.SIGTERM) -> None:
+        await self.stop_broker(number)
+        await self.start_broker()
+
+    # -- services ------------------------------------------------------------------------------
+
+    async def scheduler(self, *flags: str, **env: str) -> Process:
+        process = await Process.cli(
+            "scheduler",
+            "scheduler",
+            "--db",
+            str(self.folder / "routeq.db"),
+            *flags,
+            env=self.env | env,
+        )
+        self.processes.append(process)
+        await process.says("online")
+        return process
+
+    async def worker(self, queues: str = "default", *flags: str, **env: str) -> Process:
+        process = await Process.cli(
+            "worker", "worker", "--queue", queues, "--app", "tests.bed.jobs", *flags,
+            env=self.env | env,
+        )  # fmt: skip
+        self.processes.append(process)
+        await process.says("online")
+        return process
+
+    async def cli(self, *arguments: str) -> tuple[int, str]:
+        """Run a command to its end; exit code and output."""
+        process = await Process.cli(arguments[0], *arguments, env=self.env)
+        code = await process.ended()
+        return code, process.output
+
+    @contextlib.asynccontextmanager
+    async def bus(self, **settings: Any) -> AsyncIterator[Bus]:
+        async with Bus(settings=Settings(url=self.url, **settings)) as bus:
+            yield bus
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    async def ask_until(self, bus: Bus, method: str, wanted: Any, **args: Any) -> Any:
+        """Ask the scheduler until its answer satisfies; each answer is an event of its own."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with contextlib.suppress(ConnectionFailed):
+                    answer = await bus.requests.call(method, **args)
+                    if wanted(answer):
+                        return answer
+
+    async def failed_records(self, bus: Bus, number: int) -> list[dict[str, Any]]:
+        """Wait for so many failed records."""
+        found = await self.ask_until(bus, "failed.list", lambda rows: len(rows) >= number)
+        return list(found)
+
+    async def close(self) -> None:
+        for process in self.processes:
+            if process.running:
+                process.send(signal.SIGKILL)
+        for process in self.processes:
+            await process.ended()
+        if self.broker is not None and self.broker.running:
+            await self.broker.kill()

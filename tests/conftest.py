@@ -1,0 +1,41 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.bed.bed import KINDS, Bed, Kind, mosquitto
+from tests.bed.recorder import Recorder
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    chosen: Kind = request.param
+    if chosen == "mosquitto" and mosquitto() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("mosquitto is missing; the continuous integration must install it")
+        pytest.skip("mosquitto is not installed")
+    return chosen
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    one = Recorder()
+    await one.start()
+    yield one
+    await one.stop()
+
+
+@pytest.fixture
+async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
+    """A broker that runs, and nothing else."""
+    one = Bed(kind, tmp_path, recorder)
+    await one.start_broker()
+    try:
+        yield one
+    finally:
+        await one.close()

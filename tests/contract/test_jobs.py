@@ -1,0 +1,235 @@
+"""What a job may expect, on every broker: through the public API and real processes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from routeq_mqtt import Bus, NobodyHoldsJobs, NoScheduler
+from tests.bed.bed import Bed
+from tests.bed.jobs import (
+    AsksAgain,
+    BadHook,
+    Blocking,
+    Flaky,
+    Gated,
+    GivesUp,
+    Hopeless,
+    OldStyle,
+    Patient,
+    Report,
+    TooSlow,
+    Typed,
+)
+from tests.bed.process import Process
+
+
+async def test_a_job_runs(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        job_id = await bus.dispatch(Report(key="one"))
+    await bed.recorder.count("ran", 1)
+    event = bed.recorder.events[0]
+    assert (event["id"], event["key"], event["attempt"]) == (job_id, "one", 1)
+
+
+async def test_three_workers_share_and_each_job_runs_once(bed: Bed) -> None:
+    await bed.scheduler()
+    for _ in range(3):
+        await bed.worker()
+    async with bed.bus() as bus:
+        ids = await bus.bulk(Report(key=str(n)) for n in range(300))
+    await bed.recorder.count("ran", 300)
+    assert set(bed.recorder.ran().values()) == {1}
+    assert len(set(ids)) == 300
+    assert len({event["pid"] for event in bed.recorder.events}) == 3
+
+
+async def test_a_delayed_job_runs_when_it_is_due(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    due = datetime.now(UTC) + timedelta(seconds=0.4)
+    async with bed.bus() as bus:
+        await bus.later(due, Report(key="at"))
+        await bus.later(0.4, Report(key="in"))
+        assert (await bus.size("default")).delayed == 2
+    await bed.recorder.count("ran", 2)
+    assert all(event["at"] >= due.timestamp() for event in bed.recorder.events)
+
+
+async def test_a_job_that_fails_is_retried_with_backoff(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        await bus.dispatch(Flaky())
+    await bed.recorder.count("ran", 1)
+    tried = bed.recorder.named("tried")
+    assert [event["attempt"] for event in tried] == [1, 2, 3]
+    assert tried[1]["at"] - tried[0]["at"] >= 0.05
+    assert tried[2]["at"] - tried[1]["at"] >= 0.1
+
+
+async def test_a_job_out_of_tries_becomes_a_failed_record(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        job_id = await bus.dispatch(Hopeless())
+        await bed.failed_records(bus, 1)
+        record = await bus.requests.call("failed.show", id=job_id)
+    await bed.recorder.count("failed", 1)
+    assert record["reason"] == "exception"
+    assert record["error"] == "ValueError: never works"
+    assert record["data"] == {"secret": "kept"}
+    assert [attempt["attempt"] for attempt in record["attempts"]] == [1, 2]
+    assert all("never works" in attempt["traceback"] for attempt in record["attempts"])
+
+
+async def test_a_failed_hook_that_raises_keeps_the_record(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        await bus.dispatch(BadHook())
+        [record] = await bed.failed_records(bus, 1)
+        await bed.recorder.count("hook", 1)
+        await bus.dispatch(Report(key="after"))
+    await bed.recorder.count("ran", 1)
+    assert record["error"] == "ValueError: first"
+
+
+async def test_a_job_steers_its_own_fate(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        await bus.dispatch(GivesUp())
+        [record] = await bed.failed_records(bus, 1)
+        await bus.dispatch(AsksAgain())
+    await bed.recorder.count("ran", 1)
+    assert record["reason"] == "failed on purpose"
+    assert bed.recorder.events[0]["attempt"] == 2
+
+
+async def test_a_timeout_stops_the_handler_before_the_retry(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        await bus.dispatch(TooSlow())
+        [record] = await bed.failed_records(bus, 1)
+    assert [event["event"] for event in bed.recorder.events] == ["tried", "stopped"] * 2
+    assert record["reason"] == "timeout"
+    assert "0.3 s" in record["error"]
+
+
+async def test_a_jobs_own_timeout_beats_the_workers_flag(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", "--timeout", "0.05", "--max-tries", "1")
+    async with bed.bus() as bus:
+        await bus.dispatch(Patient(gate="g"))
+        await bus.dispatch(Gated(key="x", gate="never"))
+        [record] = await bed.failed_records(bus, 1)  # the flag holds where the class sets none
+    bed.recorder.open("g")
+    await bed.recorder.count("ran", 1)
+    assert record["job"] == "Gated"
+
+
+async def test_plain_functions_run_in_threads_and_block_nothing(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", "--concurrency", "3")
+    async with bed.bus() as bus:
+        await bus.dispatch(Blocking(key="a"))
+        await bus.dispatch(Blocking(key="b"))
+        await bed.recorder.count("waits", 2)
+        await bus.dispatch(Report(key="beside"))
+        await bed.recorder.count("ran", 1)
+    bed.recorder.open("a")
+    bed.recorder.open("b")
+    await bed.recorder.count("ran", 3)
+
+
+async def test_the_older_way_and_all_types_survive(bed: Bed) -> None:
+    values = {
+        "when": datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+        "id": UUID(int=7),
+        "price": Decimal("1.20"),
+        "raw": b"\x00\xff",
+        "pair": (1, ("two", [3])),
+    }
+    await bed.scheduler()
+    await bed.worker()
+    job = OldStyle()
+    job.to, job.count = "a@b.c", 3
+    async with bed.bus() as bus:
+        await bus.push(job)
+        await bus.push(Typed(values=values))
+    await bed.recorder.count("ran", 2)
+    assert set(bed.recorder.ran()) == {"a@b.c 3", repr(sorted(values.items()))}
+
+
+async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(bed: Bed) -> None:
+    await bed.scheduler()
+    async with bed.bus() as bus:
+        ids = await bus.bulk([Report(key=str(n)) for n in range(50)], "never-heard-of")
+        await bus.dispatch(Report(key="50"), queue="never-heard-of")
+        await bed.ask_until(bus, "ping", lambda answer: True)
+        while (await bus.size("never-heard-of")).parked < 51:
+            pass
+    await bed.worker("never-heard-of", "--concurrency", "1")
+    await bed.recorder.count("ran", 51)
+    assert [event["key"] for event in bed.recorder.events] == [str(n) for n in range(51)]
+    assert len(ids) == 50
+
+
+async def test_a_device_needs_no_library(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    message = json.dumps({"job": "Report", "data": {"key": "device"}})
+    publisher = await Process.start(
+        "device", "mosquitto_pub", "-p", str(bed.port), "-q", "1", "-V", "mqttv311",
+        "-t", "$queue/default", "-m", message,
+    )  # fmt: skip
+    assert await publisher.ended() == 0, publisher.output
+    await bed.recorder.count("ran", 1)
+    assert bed.recorder.events[0]["id"]
+
+
+async def test_where_nobody_holds_jobs_dispatch_says_so_at_once(bed: Bed) -> None:
+    async with bed.bus() as bus:
+        if bed.shares_queue:
+            await bus.dispatch(Report(key="held by the broker"))
+        else:
+            with pytest.raises(NobodyHoldsJobs, match="start one: routeq-mqtt scheduler"):
+                await bus.dispatch(Report(key="lost"))
+            with pytest.raises(NobodyHoldsJobs):
+                await bus.bulk([Report(key="lost")])
+        with pytest.raises(NoScheduler):
+            await bus.later(1, Report(key="later"))
+
+
+async def test_durable_dispatch_is_dropped_when_it_comes_twice(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        ids = await bus.bulk([Report(key=str(n)) for n in range(20)], confirm="stored")
+        await bed.recorder.count("ran", 20)
+        await bed.ask_until(bus, "sizes", _nothing_left)
+        await _send_again(bus, ids[0])
+        await bus.dispatch(Report(key="last"), confirm="stored")
+    await bed.recorder.wait(lambda: "last" in bed.recorder.ran())
+    assert set(bed.recorder.ran().values()) == {1}
+
+
+def _nothing_left(sizes: dict[str, dict[str, int]]) -> bool:
+    return not any(size["parked"] + size["released"] for size in sizes.values())
+
+
+async def _send_again(bus: Bus, job_id: str) -> None:
+    """As a producer does whose connection broke before the reply."""
+    from routeq_mqtt.wire.envelope import Envelope
+
+    envelope = Envelope(id=job_id, job="Report", data={"key": "again"}, queue="default")
+    topic = bus.sender.topics.store("default")
+    assert await bus.requests.exchange(topic, [envelope.encode()], timeout=5) == [job_id]

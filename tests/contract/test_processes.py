@@ -1,0 +1,130 @@
+"""What happens when workers, schedulers and brokers stop and start, on every broker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from tests.bed.bed import Bed
+from tests.bed.jobs import Gated, Report
+
+
+async def test_sigterm_finishes_what_runs_and_leaves_the_rest_to_others(bed: Bed) -> None:
+    await bed.scheduler()
+    first = await bed.worker("default", "--concurrency", "2", "--prefetch", "20")
+    async with bed.bus() as bus:
+        for number in range(20):
+            await bus.dispatch(Gated(key=str(number), gate="go"))
+        await bed.recorder.count("waits", 2)
+        first.send(signal.SIGTERM)
+        second = await bed.worker("default", "--concurrency", "20")
+        bed.recorder.open("go")
+        assert await first.ended() == 0
+        await bed.recorder.count("ran", 20)
+    assert bed.recorder.ran() == {str(number): 1 for number in range(20)}
+    assert all(event["attempt"] == 1 for event in bed.recorder.events)
+    assert await second.stop() == 0
+    code, workers = await bed.cli("workers", "--json")
+    assert (code, workers.strip()) == (0, "[]")
+
+
+async def test_a_second_sigterm_leaves_at_once(bed: Bed) -> None:
+    await bed.scheduler()
+    worker = await bed.worker()
+    async with bed.bus() as bus:
+        await bus.dispatch(Gated(key="x", gate="never"))
+        await bed.recorder.count("waits", 1)
+        worker.send(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            while not (await bus.sizes.all()).get("default"):
+                pass
+        worker.send(signal.SIGINT)
+        assert await worker.ended() == 128 + signal.SIGINT
+
+
+async def test_a_broker_restart_in_the_middle_loses_and_doubles_nothing(bed: Bed) -> None:
+    await bed.scheduler()
+    for _ in range(2):
+        await bed.worker("default", "--concurrency", "5")
+    async with bed.bus(timeout=30.0) as bus:
+        sending = asyncio.create_task(_send(bus, 300))
+        await bed.recorder.count("waits", 5)
+        await bed.restart_broker()
+        bed.recorder.open("go")
+        await sending
+        await bed.recorder.wait(lambda: len(bed.recorder.ran()) == 300, "all ran")
+        await bus.dispatch(Report(key="last"))
+        await bed.recorder.wait(lambda: "last" in bed.recorder.ran())
+    doubled = {key for key, times in bed.recorder.ran().items() if times > 1}
+    assert not doubled, [e for e in bed.recorder.events if e.get("key") in doubled]
+
+
+async def _send(bus, number: int) -> None:  # type: ignore[no-untyped-def]
+    for key in range(number):
+        await bus.dispatch(Gated(key=str(key), gate="go"))
+
+
+async def test_a_scheduler_restart_keeps_delayed_jobs_and_releases_overdue_ones(bed: Bed) -> None:
+    scheduler = await bed.scheduler()
+    await bed.worker()
+    async with bed.bus() as bus:
+        await bus.later(0.3, Report(key="overdue"))
+        await bus.later(3600, Report(key="much later"))
+        await scheduler.kill()
+        await bus.dispatch(Report(key="express"))
+        await bus.later(0.1, Report(key="sent meanwhile"))
+        await bed.recorder.count("ran", 1)
+        await bed.scheduler()
+        await bed.recorder.count("ran", 3)
+        assert (await bus.size("default")).delayed == 1
+    assert bed.recorder.ran() == {"overdue": 1, "express": 1, "sent meanwhile": 1}
+
+
+async def test_a_second_scheduler_refuses_to_start(bed: Bed) -> None:
+    first = await bed.scheduler()
+    code, output = await bed.cli("scheduler", "--db", str(bed.folder / "other.db"))
+    assert code == 5
+    assert f"pid={first.pid}" in output
+    await first.kill()
+    await bed.scheduler()
+
+
+async def test_an_earlier_queue_comes_first_however_long_the_later_one_is(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("high,low", "--concurrency", "1")
+    async with bed.bus() as bus:
+        await bus.dispatch(Gated(key="first", gate="go"), queue="low")
+        await bed.recorder.count("waits", 1)
+        await bus.bulk([Report(key=f"low {n}") for n in range(3000)], "low")
+        await bus.dispatch(Report(key="high"), queue="high")
+        async with asyncio.timeout(30):
+            while (await bus.size("high")).waiting < 1:
+                pass
+    bed.recorder.open("go")
+    await bed.recorder.count("ran", 3002)
+    order = [event["key"] for event in bed.recorder.named("ran")]
+    assert order[:2] == ["first", "high"]
+    assert order[2:] == [f"low {n}" for n in range(3000)]
+
+
+async def test_ten_thousand_jobs_none_lost_none_doubled(bed: Bed) -> None:
+    await bed.scheduler()
+    for _ in range(2):
+        await bed.worker("default", "--concurrency", "20", "--no-events")
+    async with bed.bus(timeout=30.0) as bus:
+        await bus.bulk(Report(key=str(n)) for n in range(10_000))
+    await bed.recorder.count("ran", 10_000)
+    assert len(bed.recorder.ran()) == 10_000
+    assert set(bed.recorder.ran().values()) == {1}
+
+
+async def test_a_worker_stops_when_empty_and_after_so_many_jobs(bed: Bed) -> None:
+    await bed.scheduler()
+    async with bed.bus() as bus:
+        await bus.bulk([Report(key=str(n)) for n in range(30)])
+    limited = await bed.worker("default", "--concurrency", "1", "--max-jobs", "10")
+    assert await limited.ended() == 0
+    assert len(bed.recorder.named("ran")) == 10
+    rest = await bed.worker("default", "--stop-when-empty")
+    assert await rest.ended() == 0
+    assert bed.recorder.ran() == {str(number): 1 for number in range(30)}
