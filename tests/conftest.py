@@ -39,3 +39,10 @@ async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[B
         yield one
     finally:
         await one.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start processes are slow: part of `make test`, left out of `make check`."""
+    for item in items:
+        if "bed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from routeq_mqtt.errors import ConfigurationError
 
@@ -20,23 +21,31 @@ class Exponential:
         jitter: wait anything between 0 and that, so that jobs that failed together do not come
             back together; default True.
         random: where the jitter comes from: a function that returns 0 to 1.
+
+    Raises:
+        ConfigurationError: a value is no number or too small.
     """
 
     base: float = 1.0
     factor: float = 2.0
     cap: float = 300.0
     jitter: bool = True
-    random: Callable[[], float] = field(default=random.random, repr=False)
+    random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("base", 0.0), ("factor", 1.0), ("cap", 0.0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not least <= value < float("inf"):
-                raise ConfigurationError(f"Exponential: {name}={value!r} must be {least} or more")
+        for name, value, least in (
+            ("base", self.base, 0),
+            ("factor", self.factor, 1),
+            ("cap", self.cap, 0),
+        ):
+            if type(value) not in {int, float} or not least <= value < inf:
+                raise ConfigurationError(
+                    f"Exponential: {name}={value!r} must be a number, {least} or more"
+                )
 
     def before(self, attempt: int) -> float:
         """Seconds to wait before an attempt, 2 or higher."""
-        exponent = min(attempt - 2, 1_000)
+        exponent = min(max(attempt - 2, 0), 1_000)
         try:
             full = min(self.cap, self.base * self.factor**exponent)
         except OverflowError:
@@ -53,4 +62,4 @@ def seconds_before(attempt: int, backoff: Backoff) -> float:
         return backoff.before(attempt)
     if isinstance(backoff, int | float):
         return float(backoff)
-    return float(backoff[min(attempt - 2, len(backoff) - 1)])
+    return float(backoff[min(max(attempt - 2, 0), len(backoff) - 1)])

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
 from routeq_mqtt.job import registry
-from routeq_mqtt.job.job import Job, conversions, takes_keywords
+from routeq_mqtt.job.backoff import Exponential
+from routeq_mqtt.job.fields import misfit
+from routeq_mqtt.job.job import Job, shape_of
+from routeq_mqtt.job.options import OPTIONS, check_option
+from routeq_mqtt.job.shape import data_misfit
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
+
+    from routeq_mqtt.job.conversions import Convert
 
 
 def to_envelope(
@@ -34,21 +41,45 @@ def to_envelope(
         run_at: when to run it, UTC epoch seconds.
         expires_at: when it is too late, UTC epoch seconds.
         headers: travel along.
+
+    Raises:
+        TypeError: it is no job.
+        ConfigurationError: an option that was set on this one job is wrong.
     """
     if not isinstance(job, Job):
         raise TypeError(f"{job!r} is no job; pass an instance of a subclass of Job")
+    overrides = _overrides(job)
     job.job_id = new_id()
     return Envelope(
         id=job.job_id,
         job=type(job).name,
         data=job.data(),
         queue=queue or job.queue,
+        **overrides,
         delay=delay,
         dispatched_at=now,
         run_at=run_at,
         expires_at=expires_at,
         headers=headers or {},
     )
+
+
+def _overrides(job: Job) -> dict[str, Any]:
+    """Options that were set on this one job: they travel, and beat the class's."""
+    own = {option: vars(job)[option] for option in OPTIONS if option in vars(job)}
+    where = type(job).__name__
+    for option, value in own.items():
+        if option == "name" or isinstance(value, Exponential):
+            raise ConfigurationError(
+                f"{where}: {option}={shown(value)} cannot be set on one job; set it in the class"
+            )
+        check_option(where, option, value)
+    own.pop("queue", None)
+    if own.get("timeout", 0) is None:
+        own["timeout"] = 0
+    if isinstance(own.get("backoff"), tuple):
+        own["backoff"] = list(own["backoff"])
+    return own
 
 
 def from_envelope(envelope: Envelope) -> Job:
@@ -58,45 +89,42 @@ def from_envelope(envelope: Envelope) -> Job:
         UnknownJob: no class is registered under its name.
         UnreadableMessage: its data does not fit the class's fields; says how.
     """
-    job_class = registry.lookup(envelope.job)
-    data = envelope.data
-    reserved = [name for name in data if name.startswith("_")]
-    if reserved:
-        raise UnreadableMessage(f"data.{reserved[0]}: the name of a field cannot begin with _")
-    job = _make(job_class, data)
+    job = _make(registry.lookup(envelope.job), envelope.data)
     job.job_id = envelope.id
     job.attempts = envelope.attempt
     job.headers = envelope.headers
     return job
 
 
-def _make(job_class: type[Job], data: dict[str, Any]) -> Job:
-    convert = conversions(job_class)
+def _make(job_class: type[Job], data: Mapping[str, Any]) -> Job:
+    shape = shape_of(job_class)
+    converters = shape.converters
     values = data
-    if convert:
-        values = {name: _convert(convert.get(name), name, value) for name, value in data.items()}
-    if not takes_keywords(job_class):
+    if converters:
+        values = {name: _convert(converters.get(name), name, part) for name, part in data.items()}
+    if not shape.by_keyword:
         return _plain(job_class, values)
-    try:
-        return job_class(**values)
-    except TypeError as error:
-        raise UnreadableMessage(f"data does not fit: {error}") from None
+    wrong = misfit(shape.fields, values)
+    if wrong is not None:
+        raise UnreadableMessage(f"data does not fit: {job_class.__name__} {wrong}")
+    return job_class(**values)
 
 
-def _convert(convert: Callable[[Any], Any] | None, name: str, value: Any) -> Any:  # noqa: ANN401
+def _convert(convert: Convert | None, name: str, value: Any) -> Any:  # noqa: ANN401
     if convert is None:
         return value
     try:
         return convert(value)
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise UnreadableMessage(f"data.{name}={value!r}: {error}") from None
+        raise UnreadableMessage(f"data.{name}={shown(value)}: {error}") from None
 
 
-def _plain(job_class: type[Job], data: dict[str, Any]) -> Job:
+def _plain(job_class: type[Job], data: Mapping[str, Any]) -> Job:
     """The older way: made without arguments, attributes set afterwards."""
     job = job_class()
     for name, value in data.items():
-        if callable(getattr(job_class, name, None)):
-            raise UnreadableMessage(f"data.{name}: {job_class.__name__} has a method of that name")
+        wrong = data_misfit(job_class, name)
+        if wrong is not None:
+            raise UnreadableMessage(wrong)
         setattr(job, name, value)
     return job

@@ -1,131 +1,148 @@
-"""Annotated fields of a job class: its keyword constructor, and values that came as JSON."""
+"""Annotated fields of a job class: what its keyword constructor takes."""
 
 from __future__ import annotations
 
 import copy
 import difflib
-import types
-import typing
+import inspect
+import re
+import sys
 from dataclasses import MISSING, Field, dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, ClassVar, Union, get_args, get_origin
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, ClassVar, get_origin
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.options import OPTIONS
 
-if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
-_RUNTIME = ("job_id", "attempts", "headers")
-_METHODS = ("handle", "failed", "data")
+RUNTIME = ("job_id", "attempts", "headers")
+"""What every job has besides its data; set by the library."""
+
+METHODS = ("handle", "failed", "data")
+
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, frozenset, type)
+_CLASS_VARIABLE = re.compile(r"\s*(\w+\.)?ClassVar\b")
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """One field: its name, how to make its default, and what it is annotated with."""
+    """One field.
+
+    Attributes:
+        name: of the field.
+        annotation: as it was written.
+        owner: the class that annotates it: where its names are looked up.
+        make: makes the default; None: the field is required.
+    """
 
     name: str
-    default: Any
-    factory: Callable[[], Any] | None
-    required: bool
+    annotation: object
+    owner: type
+    make: Callable[[], Any] | None
 
 
-def collect(job_class: type, base: type) -> dict[str, FieldSpec]:
-    """The fields of a class, inherited ones first.
+def own_annotations(owner: type) -> dict[str, Any]:
+    """A class's own annotations, unevaluated where they name what does not exist."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(owner, format=annotationlib.Format.FORWARDREF)
+    return inspect.get_annotations(owner)
+
+
+def own_fields(job_class: type) -> Iterator[tuple[str, Any]]:
+    """Name and annotation of each field that a class adds itself.
 
     Raises:
         ConfigurationError: a field has the name of something that every job has.
     """
-    specs: dict[str, FieldSpec] = {}
-    for owner in reversed(job_class.__mro__):
-        if not issubclass(owner, base) or owner is base:
+    body = vars(job_class)
+    for name, annotation in own_annotations(job_class).items():
+        if name.startswith("_") or is_class_variable(annotation):
             continue
-        for name, annotation in owner.__dict__.get("__annotations__", {}).items():
-            if name in OPTIONS or name.startswith("_") or _is_class_variable(annotation):
-                continue
-            if name in (*_RUNTIME, *_METHODS):
-                raise ConfigurationError(
-                    f"{owner.__name__}: a field cannot be called {name!r}, every job has that; "
-                    "choose another name"
-                )
-            specs[name] = _spec(name, owner.__dict__.get(name, MISSING))
-    return specs
+        if name in OPTIONS and name in body:
+            continue  # an option with an annotation
+        if name in OPTIONS or name in RUNTIME or name in METHODS or name == "abstract":
+            mend = f", or set it: {name} = …" if name in OPTIONS else ""
+            raise ConfigurationError(
+                f"{job_class.__name__}: a field cannot be called {name!r}, every job has that; "
+                f"choose another name{mend}"
+            )
+        yield name, annotation
 
 
-def _is_class_variable(annotation: object) -> bool:
+def is_class_variable(annotation: object) -> bool:
+    """Whether an annotation says ClassVar."""
     if isinstance(annotation, str):
-        return annotation.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
+        return _CLASS_VARIABLE.match(annotation) is not None
     return get_origin(annotation) is ClassVar or annotation is ClassVar
 
 
-def _spec(name: str, default: Any) -> FieldSpec:  # noqa: ANN401
-    if isinstance(default, Field):
-        if default.default_factory is not MISSING:
-            return FieldSpec(name, None, default.default_factory, required=False)
-        default = default.default
-    if default is MISSING:
-        return FieldSpec(name, None, None, required=True)
-    return FieldSpec(name, default, None, required=False)
-
-
-def fill(job: object, specs: Mapping[str, FieldSpec], values: dict[str, Any]) -> None:
-    """Set the fields of a job from keyword arguments.
+def collect(job_class: type, inherited: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
+    """The fields of a class, inherited ones first; a body may give those another default.
 
     Raises:
-        TypeError: an argument is missing or unknown; names class and argument.
+        ConfigurationError: a field has the name of something that every job has.
     """
-    where = type(job).__name__
-    unknown = values.keys() - specs.keys()
+    body = vars(job_class)
+    specs = {
+        name: FieldSpec(name, spec.annotation, spec.owner, _maker(body[name]))
+        if name in body
+        else spec
+        for name, spec in inherited.items()
+    }
+    for name, annotation in own_fields(job_class):
+        specs[name] = FieldSpec(name, annotation, job_class, _maker(body.get(name, MISSING)))
+    return specs
+
+
+def _maker(default: Any) -> Callable[[], Any] | None:  # noqa: ANN401
+    if isinstance(default, Field):
+        if default.default_factory is not MISSING:
+            return default.default_factory
+        default = default.default
+    if default is MISSING:
+        return None
+    if isinstance(default, _ATOMS):
+        return lambda: default
+    return lambda: copy.deepcopy(default)
+
+
+def misfit(specs: Mapping[str, FieldSpec], values: Mapping[str, Any]) -> str | None:
+    """What is wrong with values for these fields: one that is unknown or missing; None: nothing."""
+    unknown = [name for name in values if name not in specs]
     if unknown:
-        name = min(unknown)
+        name = unknown[0]
+        if name in OPTIONS:
+            return f"has no field {name!r}: that is an option of its class"
         close = difflib.get_close_matches(name, specs, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise TypeError(f"{where}() has no field {name!r}{hint}")
-    missing = [name for name, spec in specs.items() if spec.required and name not in values]
-    if missing:
-        raise TypeError(f"{where}() needs {', '.join(map(repr, missing))}")
+        return f"has no field {name[:80]!r}{hint}"
+    missing = [name for name, spec in specs.items() if spec.make is None and name not in values]
+    return f"needs {', '.join(map(repr, missing))}" if missing else None
+
+
+def fill(job: object, specs: Mapping[str, FieldSpec], values: Mapping[str, Any]) -> None:
+    """Set the fields of a job: to a value where one is given, else to their default."""
     for name, spec in specs.items():
         if name in values:
             setattr(job, name, values[name])
-        elif spec.factory is not None:
-            setattr(job, name, spec.factory())
-        else:
-            setattr(job, name, copy.copy(spec.default))
+        elif spec.make is not None:
+            setattr(job, name, spec.make())
 
 
-def converters(job_class: type, specs: Mapping[str, FieldSpec]) -> dict[str, Callable[[Any], Any]]:
-    """For fields whose annotated type JSON lacks: how to make the value from what JSON has."""
-    try:
-        hints = typing.get_type_hints(job_class)
-    except Exception:  # noqa: BLE001 - a name that exists for type checkers only
-        return {}
-    found = {name: _converter(hints.get(name)) for name in specs}
-    return {name: convert for name, convert in found.items() if convert is not None}
-
-
-def _converter(annotation: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401
-    if get_origin(annotation) in {Union, types.UnionType}:
-        members = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return _converter(members[0]) if len(members) == 1 else None
-    if get_origin(annotation) is not None:
-        annotation = get_origin(annotation)
-    parse = _PARSERS.get(annotation)
-    if parse is None:
-        return None
-    kinds, make = parse
-    return lambda value: make(value) if type(value) in kinds else value
-
-
-_PARSERS: dict[Any, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
-    datetime: ((str,), datetime.fromisoformat),
-    date: ((str,), date.fromisoformat),
-    timedelta: ((int, float), lambda value: timedelta(seconds=value)),
-    UUID: ((str,), UUID),
-    Decimal: ((str, int), Decimal),
-    float: ((int,), float),
-    tuple: ((list,), tuple),
-    set: ((list,), set),
-    frozenset: ((list,), frozenset),
-}
+def signature(specs: Mapping[str, FieldSpec]) -> inspect.Signature:
+    """The signature of a constructor of these fields, for editors and `help()`."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    fields = [
+        inspect.Parameter(
+            name,
+            kind,
+            default=inspect.Parameter.empty if spec.make is None else spec.make(),
+            annotation=spec.annotation,
+        )
+        for name, spec in specs.items()
+    ]
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature([first, *fields])

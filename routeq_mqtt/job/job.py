@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job import registry
-from routeq_mqtt.job.fields import FieldSpec, collect, converters, fill
-from routeq_mqtt.job.options import check_options
+from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
+from routeq_mqtt.job.options import OPTIONS, check_option, check_spelling
+from routeq_mqtt.job.shape import Shape, check_constructor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from routeq_mqtt.job.backoff import Exponential
 
 
@@ -37,7 +35,7 @@ class Job:
     Class attributes:
         queue: where it goes; default "default".
         max_tries: attempts at most; default 3.
-        timeout: seconds that one attempt may take; default 60; None: no limit.
+        timeout: seconds that one attempt may take; default 60; 0 or None: no limit.
         retry_after: seconds before the next attempt; default 0.
         backoff: instead of `retry_after`: seconds, a list of seconds (one for each further attempt,
             the last one repeats), or `Exponential`.
@@ -47,6 +45,11 @@ class Job:
         job_id: its id; None before it was dispatched.
         attempts: which attempt this is, from 1.
         headers: what travels with it.
+
+    Raises:
+        ConfigurationError: where a subclass is defined: an option is wrong or misspelt, or a field
+            has the name of something that every job has.
+        DuplicateJobName: where a subclass is defined: another class has its wire name.
     """
 
     queue: ClassVar[str] = "default"
@@ -60,28 +63,28 @@ class Job:
     attempts: int = 1
     headers: dict[str, Any] | None = None
 
-    _fields: ClassVar[dict[str, FieldSpec]] = {}
-    _by_keyword: ClassVar[bool] = False
-    _converters: ClassVar[dict[str, Callable[[Any], Any]] | None] = None
+    _shape: ClassVar[Shape] = Shape({}, by_keyword=False)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init_subclass__(**kwargs)
-        body = dict(cls.__dict__)
-        check_options(cls, body)
-        cls._fields = collect(cls, Job)
-        cls._converters = None
-        if "__init__" in body:
-            _check_init(cls)
-        elif any(name not in vars(Job) for name in body.get("__annotations__", {})):
+        body = dict(vars(cls))
+        _check_options(cls, body)
+        fields = collect(cls, cls._shape.fields)
+        makes_itself = "__init__" in body
+        if makes_itself:
+            check_constructor(cls.__name__, body["__init__"])
+        elif fields:
+            # A class of fields takes them by keyword, also below a base that made itself.
             cls.__init__ = _keyword_init  # type: ignore[method-assign]
-        cls._by_keyword = bool(cls._fields) and cls.__init__ in {_keyword_init, Job.__init__}
+            cls.__signature__ = signature(fields)  # type: ignore[attr-defined]
+        cls._shape = Shape(fields, by_keyword=bool(fields) and not makes_itself)
         if not body.get("abstract", False):
             if "name" not in body:
                 cls.name = cls.__name__
             registry.register(cls.name, cls)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - the fields
-        fill(self, self._fields, values)
+        _keyword_init(self, **values)
 
     async def handle(self) -> None:
         """Do the work. May be a plain function: then it runs in a thread."""
@@ -91,11 +94,11 @@ class Job:
         """Called once, when no more tries are left. May be a plain function."""
 
     def data(self) -> dict[str, Any]:
-        """What travels: the public attributes."""
+        """What travels as data: the public attributes, without options set on this one job."""
         return {
             name: value
             for name, value in vars(self).items()
-            if not name.startswith("_") and name not in _RUNTIME
+            if name not in _NO_DATA and not name.startswith("_")
         }
 
     def __repr__(self) -> str:
@@ -103,38 +106,33 @@ class Job:
         return f"{type(self).__name__}({data})"
 
 
-_RUNTIME = frozenset({"job_id", "attempts", "headers"})
+_NO_DATA = frozenset({*RUNTIME, *OPTIONS})
+
+
+def shape_of(job_class: type[Job]) -> Shape:
+    """The shape of a job class."""
+    return job_class._shape  # noqa: SLF001 - our own class
 
 
 def _keyword_init(self: Job, **values: Any) -> None:  # noqa: ANN401 - the fields
-    fill(self, self._fields, values)
+    specs = self._shape.fields
+    wrong = misfit(specs, values)
+    if wrong is not None:
+        raise TypeError(f"{type(self).__name__} {wrong}")
+    fill(self, specs, values)
 
 
-def _check_init(job_class: type[Job]) -> None:
-    """A worker makes the job without arguments and sets its attributes."""
-    parameters = list(inspect.signature(job_class.__init__).parameters.values())[1:]
-    needed = [
-        parameter.name
-        for parameter in parameters
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-    ]
-    if needed:
-        raise ConfigurationError(
-            f"{job_class.__name__}.__init__ needs {', '.join(needed)}, but a worker makes the job "
-            "without arguments; annotate the fields instead and leave __init__ out"
-        )
-
-
-def takes_keywords(job_class: type[Job]) -> bool:
-    """Whether its constructor was made from its fields."""
-    return job_class._by_keyword  # noqa: SLF001 - our own class
-
-
-def conversions(job_class: type[Job]) -> dict[str, Callable[[Any], Any]]:
-    """How to make the values of a class's fields from what JSON has; worked out once."""
-    known = job_class.__dict__.get("_converters")
-    if known is None:
-        known = converters(job_class, job_class._fields)
-        job_class._converters = known  # noqa: SLF001
-    return dict(known) if known else {}
+def _check_options(job_class: type[Job], body: dict[str, Any]) -> None:
+    where = job_class.__name__
+    for option in OPTIONS:
+        if option in body:
+            check_option(where, option, body[option])
+    annotated = own_annotations(job_class)
+    check_spelling(
+        where,
+        [
+            (name, value)
+            for name, value in body.items()
+            if name not in annotated and not isinstance(value, FunctionType)
+        ],
+    )

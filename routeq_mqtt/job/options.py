@@ -1,102 +1,117 @@
-"""A job class's options, checked when the class is defined."""
+"""A job's options, checked where they are written: in the class, or on one job."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OPTIONS = ("queue", "max_tries", "timeout", "retry_after", "backoff", "name")
-_SIMILAR = 0.75
+_SIMILAR = 0.8
 _LONGEST_NAME = 200
 
+_OTHER_NAMES = {
+    "tries": "max_tries",
+    "retries": "max_tries",
+    "max_retries": "max_tries",
+    "max_attempts": "max_tries",
+    "time_limit": "timeout",
+    "time_out": "timeout",
+    "queue_name": "queue",
+    "job_name": "name",
+    "task_name": "name",
+    "retry_backoff": "backoff",
+    "retry_delay": "retry_after",
+}
+"""What other job libraries call our options."""
 
-def check_options(job_class: type, body: dict[str, Any]) -> None:
-    """Check what a class body sets.
+_VALUES: dict[str, tuple[type, ...]] = {
+    "queue": (str,),
+    "name": (str,),
+    "max_tries": (int,),
+    "timeout": (int, float),
+    "retry_after": (int, float),
+    "backoff": (int, float, list, tuple, Exponential),
+}
+"""What an option is set to: a constant of another type only happens to be called alike."""
+
+
+def check_option(where: str, option: str, value: object) -> None:
+    """Check the value of one option.
 
     Raises:
         ConfigurationError: names class, option, value and the mend.
     """
-    where = job_class.__name__
-    for option, check in _CHECKS.items():
-        if option in body:
-            check(where, option, body[option])
-    for name, value in body.items():
-        if isinstance(value, int | float | list) and not isinstance(value, bool):
-            _check_spelling(where, name, value)
-
-
-def _check_spelling(where: str, name: str, value: object) -> None:
-    if name in OPTIONS or name.startswith("_"):
+    if option == "queue":
+        check_queue_name(value, f"{where}: {option}")
         return
-    known = {option: option for option in OPTIONS} | _OTHER_NAMES
-    close = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILAR)
-    if close:
-        raise ConfigurationError(
-            f"{where}: {name}={value!r} is no option of a job; did you mean {known[close[0]]}? "
-            "(annotate it if it is a field)"
-        )
+    fits, needed = _RULES[option]
+    if not fits(value):
+        raise ConfigurationError(f"{where}: {option}={shown(value)} must be {needed}")
 
 
-_OTHER_NAMES = {
-    "tries": "max_tries",
-    "max_retries": "max_tries",
-    "time_limit": "timeout",
-    "retry_backoff": "backoff",
-    "retry_delay": "retry_after",
-}
+def check_spelling(where: str, constants: Iterable[tuple[str, object]]) -> None:
+    """Find class attributes that were meant to be options.
+
+    Args:
+        where: the class.
+        constants: names and values of what its body sets without an annotation.
+
+    Raises:
+        ConfigurationError: names class, attribute, value and the option it may mean.
+    """
+    for name, value in constants:
+        meant = _meant(name)
+        if meant is not None and type(value) in _VALUES[meant]:
+            raise ConfigurationError(
+                f"{where}: {name}={shown(value)} is no option of a job; did you mean {meant}? "
+                "(an attribute of your own: annotate it as ClassVar)"
+            )
 
 
-def _queue(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    check_queue_name(value, f"{where}: {option}")
+def _meant(name: str) -> str | None:
+    if name in OPTIONS or name.startswith("_") or name.isupper():
+        return None
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
+    # "name" is too short and too common a word to guess at: `rename`, `fname`, `names`.
+    close = difflib.get_close_matches(name, OPTIONS[:-1], n=1, cutoff=_SIMILAR)
+    return close[0] if close else None
 
 
-def _whole(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{where}: {option}={value!r} must be a whole number, 1 or more")
+def _is_seconds(value: Any) -> bool:  # noqa: ANN401
+    return type(value) in {int, float} and 0 <= value < inf
 
 
-def _timeout(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    if value is not None and not (_is_seconds(value) and value > 0):
-        raise ConfigurationError(
-            f"{where}: {option}={value!r} must be seconds, more than 0, or None for no limit"
-        )
+def _is_tries(value: Any) -> bool:  # noqa: ANN401
+    return type(value) is int and 1 <= value < 1 << 53
 
 
-def _wait(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    if not _is_seconds(value):
-        raise ConfigurationError(f"{where}: {option}={value!r} must be 0 seconds or more")
+def _is_backoff(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= 1_000 and all(map(_is_seconds, value))
+    return value is None or isinstance(value, Exponential) or _is_seconds(value)
 
 
-def _backoff(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    if value is None or isinstance(value, Exponential) or _is_seconds(value):
-        return
-    if isinstance(value, list | tuple) and value and all(map(_is_seconds, value)):
-        return
-    raise ConfigurationError(
-        f"{where}: {option}={value!r} must be seconds, a list of seconds or Exponential(…)"
-    )
+def _is_name(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
 
 
-def _name(where: str, option: str, value: Any) -> None:  # noqa: ANN401
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
-        raise ConfigurationError(
-            f"{where}: {option}={value!r} must be a text of 1 to {_LONGEST_NAME} characters"
-        )
-
-
-def _is_seconds(value: object) -> bool:
-    return type(value) in {int, float} and 0 <= value < float("inf")  # type: ignore[operator]
-
-
-_CHECKS = {
-    "queue": _queue,
-    "max_tries": _whole,
-    "timeout": _timeout,
-    "retry_after": _wait,
-    "backoff": _backoff,
-    "name": _name,
+_RULES = {
+    "max_tries": (_is_tries, "a whole number, 1 or more"),
+    "timeout": (
+        lambda value: value is None or _is_seconds(value),
+        "0 seconds or more; 0 or None for no limit",
+    ),
+    "retry_after": (_is_seconds, "0 seconds or more"),
+    "backoff": (_is_backoff, "seconds, a list of 1 to 1000 of them, or Exponential(…)"),
+    "name": (_is_name, f"a printable text of 1 to {_LONGEST_NAME} characters"),
 }

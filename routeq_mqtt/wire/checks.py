@@ -1,15 +1,29 @@
-"""Checks for what arrives: each returns the value, or raises and names field, value and need."""
+"""Checks for what arrives: each returns the value, or raises and names field, value and need.
+
+Those that take a bound are made for one field, once, since every message goes through them.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import isfinite
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Check = Callable[[Any], Any]
 
 _LATEST = 253_402_300_800.0
 """The end of the year 9999: later than any date that Python can show."""
+
+_NUMBERS = frozenset({int, float})
+_FLAT = frozenset({type(None), bool, int, float, str})
+_MOST = 1_000
 
 
 def refuse(field: str, value: object, needed: str) -> NoReturn:
@@ -18,71 +32,123 @@ def refuse(field: str, value: object, needed: str) -> NoReturn:
     Raises:
         UnreadableMessage: always.
     """
-    shown = repr(value)
-    raise UnreadableMessage(f"{field}={shown[:80]} must be {needed}")
+    raise UnreadableMessage(f"{field}={shown(value)} must be {needed}")
 
 
-def count(field: str, value: Any, least: int) -> int:  # noqa: ANN401
+def count(field: str, least: int) -> Check:
     """A whole number, `least` or more."""
-    if type(value) is not int or not least <= value < 1 << 53:
-        refuse(field, value, f"a whole number, {least} or more")
-    return int(value)
+
+    def check(value: Any) -> int:  # noqa: ANN401
+        if type(value) is not int or not least <= value < 1 << 53:
+            refuse(field, value, f"a whole number, {least} or more")
+        return value
+
+    return check
 
 
-def seconds(field: str, value: Any) -> float:  # noqa: ANN401
+def seconds(field: str) -> Check:
     """A number of seconds, 0 or more."""
-    if type(value) not in {int, float} or not 0 <= value < _LATEST:
-        refuse(field, value, "a number of seconds, 0 or more")
-    return float(value)
+
+    def check(value: Any) -> float:  # noqa: ANN401
+        if type(value) not in _NUMBERS or not 0 <= value < _LATEST:
+            refuse(field, value, "a number of seconds, 0 or more")
+        return value  # type: ignore[no-any-return]
+
+    return check
 
 
-def epoch(field: str, value: Any) -> float:  # noqa: ANN401
+def epoch(field: str) -> Check:
     """UTC epoch seconds."""
-    if type(value) not in {int, float} or not isfinite(value) or abs(value) >= _LATEST:
-        refuse(field, value, "UTC epoch seconds")
-    return float(value)
+
+    def check(value: Any) -> float:  # noqa: ANN401
+        if type(value) not in _NUMBERS or not -_LATEST < value < _LATEST or not isfinite(value):
+            refuse(field, value, "UTC epoch seconds")
+        return value  # type: ignore[no-any-return]
+
+    return check
 
 
-def text(field: str, value: Any, longest: int) -> str:  # noqa: ANN401
-    """A text that is not empty."""
-    if type(value) is not str or not 0 < len(value) <= longest:
-        refuse(field, value, f"a text of 1 to {longest} characters")
-    return str(value)
+def text(field: str, longest: int) -> Check:
+    """A text that is not empty and can stand in one line of a log."""
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if type(value) is not str or not 0 < len(value) <= longest or not value.isprintable():
+            refuse(field, value, f"a printable text of 1 to {longest} characters")
+        return value
+
+    return check
 
 
-def queue(field: str, value: Any) -> str:  # noqa: ANN401
+def queue(field: str) -> Check:
     """A queue's name."""
-    try:
+
+    @lru_cache(1_024)
+    def known(value: str) -> str:
         return check_queue_name(value, field)
-    except ConfigurationError as error:
-        raise UnreadableMessage(str(error)[:300]) from None
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if type(value) is not str:
+            refuse(field, value, "a text")
+        try:
+            return known(value)
+        except ConfigurationError as error:
+            raise UnreadableMessage(str(error)) from None
+
+    return check
 
 
-def text_map(field: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
+def text_map(field: str) -> Check:
     """A map whose keys are texts."""
-    if type(value) is not dict or not all(type(key) is str for key in value):
-        refuse(field, value, "a map with texts as keys")
-    return dict(value)
+
+    def check(value: Any) -> dict[str, Any]:  # noqa: ANN401
+        if type(value) is not dict:
+            refuse(field, value, "a map with texts as keys")
+        for key in value:
+            if type(key) is not str:
+                refuse(field, value, f"a map with texts as keys, not {shown(key)}")
+        return value
+
+    return check
 
 
-def waits(field: str, value: Any) -> float | list[float]:  # noqa: ANN401
+def waits(field: str) -> Check:
     """Seconds, or a list of seconds."""
-    if type(value) is list:
-        if not 0 < len(value) <= 1_000:
-            refuse(field, value, "a list of 1 to 1000 numbers of seconds")
-        return [seconds(field, item) for item in value]
-    return seconds(field, value)
+    one = seconds(field)
+
+    def check(value: Any) -> float | list[float]:  # noqa: ANN401
+        if type(value) is not list:
+            return one(value)  # type: ignore[no-any-return]
+        if not 0 < len(value) <= _MOST:
+            refuse(field, value, f"a list of 1 to {_MOST} numbers of seconds")
+        for number, item in enumerate(value):
+            seconds(f"{field}[{number}]")(item)
+        return value
+
+    return check
 
 
-def boolean(field: str, value: Any) -> bool:  # noqa: ANN401
+def boolean(field: str) -> Check:
     """True or false."""
-    if type(value) is not bool:
-        refuse(field, value, "true or false")
-    return bool(value)
+
+    def check(value: Any) -> bool:  # noqa: ANN401
+        if type(value) is not bool:
+            refuse(field, value, "true or false")
+        return value
+
+    return check
 
 
-def maps(field: str, value: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """A list of maps."""
-    if type(value) is not list or len(value) > 1_000:
-        refuse(field, value, "a list of at most 1000 maps")
-    return [text_map(field, item) for item in value]
+def flat_maps(field: str) -> Check:
+    """A list of maps that hold numbers and texts only."""
+
+    def check(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        if type(value) is not list or len(value) > _MOST:
+            refuse(field, value, f"a list of at most {_MOST} maps")
+        for number, item in enumerate(value):
+            where = f"{field}[{number}]"
+            for key, part in text_map(where)(item).items():
+                if type(part) not in _FLAT:
+                    refuse(f"{where}.{key[:40]}", part, "a number or a text")
+        return value
+
+    return check

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import UnreadableMessage, UnsupportedVersion
 from routeq_mqtt.wire import checks
-from routeq_mqtt.wire.packing import pack, unpack
+from routeq_mqtt.wire.attempts import bounded
+from routeq_mqtt.wire.packing import ensure_packable, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _JSON = b"{"
 _SPACE = b" \t\r\n"
+_JOB = "a printable text of 1 to 200 characters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +34,12 @@ class Envelope:
         attempt: 1-based; counts runs that started.
         deliveries: how often a worker was given it by us; tells copies apart.
         deaths: how many workers died while they ran it.
-        max_tries, timeout, retry_after, backoff: override the class's own.
+        max_tries, timeout, retry_after, backoff: override the class's own; timeout 0: no limit.
         delay: seconds; run it that long after the scheduler gets it.
         dispatched_at, run_at, expires_at: UTC epoch seconds.
         stored: a row in the scheduler waits for the outcome.
         headers: trace context, tenant, anything.
-        errors: of each attempt so far, for the failed record.
+        errors: of each attempt so far, for the failed record; bounded when encoded.
         extra: fields that this version does not know, kept.
     """
 
@@ -67,13 +70,13 @@ class Envelope:
         Raises:
             PackingError: something in `data` or `headers` cannot travel.
         """
-        packed: dict[str, Any] = {"job": self.job}
+        packed: dict[str, Any] = {**self.extra, "job": self.job}
         for name, default in _DEFAULTS:
             value = getattr(self, name)
             if value != default:
                 packed[name] = value
-        if self.extra:
-            packed |= self.extra
+        if self.errors:
+            packed["errors"] = bounded(self.errors)
         return pack(packed)
 
     @classmethod
@@ -85,39 +88,51 @@ class Envelope:
             UnreadableMessage: it is no envelope; says which field is wrong, and how.
         """
         raw = _read(payload)
-        if raw.get("v", VERSION) != VERSION:
-            _check_version(raw["v"])
-        if "job" not in raw:
-            raise UnreadableMessage("the field `job`, the name of the job, is missing")
-        known: dict[str, Any] = {}
+        _check_version(raw.get("v", VERSION))
+        if raw.get("job") is None:
+            raise UnreadableMessage(f"the field `job` is missing; it must be {_JOB}")
+        values: dict[str, Any] = {**_ABSENT, "data": {}, "headers": {}, "errors": []}
         extra: dict[str, Any] = {}
         for name, value in raw.items():
             check = _CHECKS.get(name)
             if check is None:
                 extra[name] = value
             elif value is not None:
-                known[name] = check(value)
-        if "job" not in known:
-            checks.refuse("job", None, "a text of 1 to 200 characters")
-        return cls(**known, extra=extra)
+                values[name] = check(value)
+        if extra:
+            _check_keys(extra)
+        values["extra"] = extra
+        return _made(values)
 
     def evolve(self, **changes: Any) -> Envelope:  # noqa: ANN401 - as dataclasses.replace
-        """A copy with other values in some fields."""
-        return replace(self, **changes)
+        """A copy with other values in some fields.
+
+        Raises:
+            TypeError: an envelope has no such field.
+        """
+        values = dict(zip(_NAMES, _READ(self), strict=True)) | changes
+        if len(values) > len(_NAMES):
+            raise TypeError(f"an envelope has no field {', '.join(changes.keys() - set(_NAMES))}")
+        return _made(values)
 
 
 def _read(payload: bytes) -> dict[str, Any]:
-    if payload[:1] == _JSON or payload.lstrip(_SPACE)[:1] == _JSON:
-        try:
-            raw = json.loads(payload, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise UnreadableMessage(f"no JSON: {str(error)[:200]}") from None
+    # A map of msgpack begins with 0x80 or more, so only other messages are looked at twice.
+    if payload[:1] < b"\x80" and payload.lstrip(_SPACE)[:1] == _JSON:
+        raw = _read_json(payload)
     else:
         raw = unpack(payload)
     if type(raw) is not dict:
         raise UnreadableMessage(f"an envelope is a map, not {type(raw).__name__}")
-    if not all(type(key) is str for key in raw):
-        raise UnreadableMessage("the keys of an envelope are texts")
+    return raw
+
+
+def _read_json(payload: bytes) -> object:
+    try:
+        raw = json.loads(payload.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableMessage(f"no JSON: {str(error)[:200]}") from None
+    ensure_packable(raw)
     return raw
 
 
@@ -128,38 +143,54 @@ def _no_constant(name: str) -> float:
 def _check_version(version: object) -> None:
     if type(version) is not int or version < 1:
         checks.refuse("v", version, "a whole number, 1 or more")
-    if isinstance(version, int) and version > VERSION:
+    if version > VERSION:
         raise UnsupportedVersion(
             f"the envelope is of format version {version}; this library knows {VERSION}: upgrade it"
         )
 
 
-_CHECKS: dict[str, Callable[[Any], object]] = {
+def _check_keys(extra: dict[Any, Any]) -> None:
+    for name in extra:
+        if type(name) is not str:
+            checks.refuse("the name of a field", name, "a text")
+
+
+def _made(values: dict[str, Any]) -> Envelope:
+    """An envelope of checked values; a frozen class's own constructor costs twice as much."""
+    envelope = object.__new__(Envelope)
+    for name, put in _PUT:
+        put(envelope, values[name])
+    return envelope
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
     "v": lambda value: value,
-    "id": lambda value: checks.text("id", value, 200),
-    "job": lambda value: checks.text("job", value, 200),
-    "data": lambda value: checks.text_map("data", value),
-    "queue": lambda value: checks.queue("queue", value),
-    "attempt": lambda value: checks.count("attempt", value, 1),
-    "deliveries": lambda value: checks.count("deliveries", value, 1),
-    "deaths": lambda value: checks.count("deaths", value, 0),
-    "max_tries": lambda value: checks.count("max_tries", value, 1),
-    "timeout": lambda value: checks.seconds("timeout", value),
-    "retry_after": lambda value: checks.seconds("retry_after", value),
-    "backoff": lambda value: checks.waits("backoff", value),
-    "delay": lambda value: checks.seconds("delay", value),
-    "dispatched_at": lambda value: checks.epoch("dispatched_at", value),
-    "run_at": lambda value: checks.epoch("run_at", value),
-    "expires_at": lambda value: checks.epoch("expires_at", value),
-    "stored": lambda value: checks.boolean("stored", value),
-    "headers": lambda value: checks.text_map("headers", value),
-    "errors": lambda value: checks.maps("errors", value),
+    "id": checks.text("id", 200),
+    "job": checks.text("job", 200),
+    "data": checks.text_map("data"),
+    "queue": checks.queue("queue"),
+    "attempt": checks.count("attempt", 1),
+    "deliveries": checks.count("deliveries", 1),
+    "deaths": checks.count("deaths", 0),
+    "max_tries": checks.count("max_tries", 1),
+    "timeout": checks.seconds("timeout"),
+    "retry_after": checks.seconds("retry_after"),
+    "backoff": checks.waits("backoff"),
+    "delay": checks.seconds("delay"),
+    "dispatched_at": checks.epoch("dispatched_at"),
+    "run_at": checks.epoch("run_at"),
+    "expires_at": checks.epoch("expires_at"),
+    "stored": checks.boolean("stored"),
+    "headers": checks.text_map("headers"),
+    "errors": checks.flat_maps("errors"),
 }
 
-_EMPTY: dict[str, object] = {"data": {}, "headers": {}, "errors": []}
-
+_NAMES = [spec.name for spec in fields(Envelope)]
+_READ = attrgetter(*_NAMES)
+_PUT = [(name, vars(Envelope)[name].__set__) for name in _NAMES]
+_ABSENT = {spec.name: spec.default for spec in fields(Envelope)}
 _DEFAULTS: list[tuple[str, object]] = [
-    (spec.name, _EMPTY.get(spec.name, spec.default))
-    for spec in fields(Envelope)
-    if spec.name not in {"job", "extra"}
+    (name, {} if name in {"data", "headers"} else _ABSENT[name])
+    for name in _NAMES
+    if name not in {"job", "errors", "extra"}
 ]

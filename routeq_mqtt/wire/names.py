@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.wire.shown import shown
 
 _LONGEST = 120
 _FORBIDDEN = re.compile(r"[+#/$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -21,13 +22,13 @@ def check_queue_name(name: object, where: str) -> str:
         ConfigurationError: it may not; says why.
     """
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{where}={name!r} must be a text that is not empty")
+        raise ConfigurationError(f"{where}={shown(name)} must be a text that is not empty")
     if len(name) > _LONGEST:
-        raise ConfigurationError(f"{where}={name!r} is longer than {_LONGEST} characters")
+        raise ConfigurationError(f"{where}={shown(name)} is longer than {_LONGEST} characters")
     found = _FORBIDDEN.search(name)
     if found is not None:
         raise ConfigurationError(
-            f"{where}={name!r} must not contain {found.group()!r}: a queue is one level of an MQTT "
-            "topic; use letters, digits, - _ . and the like"
+            f"{where}={shown(name)} must not contain {found.group()!r}: a queue is one level of an "
+            "MQTT topic; use letters, digits, - _ . and the like"
         )
     return name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.wire import checks
+from routeq_mqtt.wire.attempts import LONGEST, bounded
 from routeq_mqtt.wire.packing import pack, unpack
+from routeq_mqtt.wire.shown import readable, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +22,8 @@ class FailedRecord:
         job: its name; None where the message was unreadable.
         reason: "exception", "timeout", "failed on purpose", "unreadable", "unsupported version",
             "unknown job", "expired" or "worker died while running it".
-        error: the last error, in one text.
-        attempts: the error of each attempt, tracebacks bounded.
+        error: the last error, in one text; at most 4,000 characters are encoded.
+        attempts: the error of each attempt, bounded when encoded.
         worker: who gave up; None: the scheduler did.
         failed_at: UTC epoch seconds.
         envelope: the message's bytes as they came.
@@ -38,30 +40,50 @@ class FailedRecord:
     envelope: bytes
 
     def encode(self) -> bytes:
-        """As msgpack."""
-        return pack(asdict(self))
+        """As msgpack. Texts that cannot be encoded are mended: a record is never lost for them."""
+        packed = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        packed["error"] = readable(self.error[:LONGEST])
+        packed["attempts"] = bounded(self.attempts)
+        return pack(packed)
 
     @classmethod
     def decode(cls, payload: bytes) -> FailedRecord:
-        """From msgpack.
+        """From msgpack. Fields that this version does not know are left out.
 
         Raises:
-            UnreadableMessage: it is no failed record.
+            UnreadableMessage: it is no failed record; says which field is wrong, and how.
         """
         raw = unpack(payload)
         if type(raw) is not dict:
             raise UnreadableMessage(f"a failed record is a map, not {type(raw).__name__}")
-        worker, job, envelope = raw.get("worker"), raw.get("job"), raw.get("envelope")
-        if type(envelope) is not bytes:
-            checks.refuse("envelope", envelope, "the bytes of a message")
-        return cls(
-            id=checks.text("id", raw.get("id"), 200),
-            queue=checks.queue("queue", raw.get("queue")),
-            job=None if job is None else checks.text("job", job, 200),
-            reason=checks.text("reason", raw.get("reason"), 200),
-            error=str(raw.get("error") or ""),
-            attempts=checks.maps("attempts", raw.get("attempts", [])),
-            worker=None if worker is None else checks.text("worker", worker, 500),
-            failed_at=checks.epoch("failed_at", raw.get("failed_at")),
-            envelope=envelope,
-        )
+        values = {name: check(raw.get(name)) for name, check in _CHECKS.items()}
+        return cls(**values)
+
+
+def _bytes(value: object) -> object:
+    if type(value) is not bytes:
+        raise UnreadableMessage(f"envelope={shown(value)} must be the bytes of a message")
+    return value
+
+
+def _error(value: object) -> object:
+    if type(value) is not str:
+        checks.refuse("error", value, "a text")
+    return value
+
+
+def _or_none(check: checks.Check) -> checks.Check:
+    return lambda value: None if value is None else check(value)
+
+
+_CHECKS: dict[str, checks.Check] = {
+    "id": checks.text("id", 200),
+    "queue": checks.queue("queue"),
+    "job": _or_none(checks.text("job", 200)),
+    "reason": checks.text("reason", 200),
+    "error": _error,
+    "attempts": checks.flat_maps("attempts"),
+    "worker": _or_none(checks.text("worker", 500)),
+    "failed_at": checks.epoch("failed_at"),
+    "envelope": _bytes,
+}

@@ -187,7 +187,7 @@ class Incarnation:
     async def abandon(self) -> None:
         """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""
         for session in self.sessions:
-            for held in list(session.held):
+            for held in list(session.held.values()):
                 self.pool.drop(held)
         await self.pool.finish(0.0)
         await self.settler.finish(0.0)
@@ -298,7 +298,7 @@ class Incarnation:
         answer = {
             "census": number,
             "session": session.client_id,
-            "held": [held.job_id for held in session.held if held.job_id in asked],
+            "held": [held.job_id for held in session.held.values() if held.job_id in asked],
             "done": [job for job, attempt in asked.items() if done.get(job, 0) >= attempt],
         }
         connection = self.sender.link.connection

@@ -78,7 +78,7 @@ class QueueSession:
     ) -> None:
         self.queue = queue
         self.client_id = client_id
-        self.held: dict[Held, None] = {}
+        self.held: dict[Key, Held] = {}
         self._topics = topics
         self._window = window
         self._jobs = jobs
@@ -123,7 +123,7 @@ class QueueSession:
     def _switch_to(self, connection: Connection) -> None:
         if connection is not self._connection:
             self._connection = connection
-            self._unsure.update((held.key, held) for held in self.held)
+            self._unsure.update(self.held)
 
     def _decide(self, connection: Connection) -> None:
         """What was not sent again: given to others, or forgotten by a broker that lost memory.
@@ -136,7 +136,7 @@ class QueueSession:
         for held in self._unsure.values():
             if given_away:
                 log.warning("job went to another worker id=%s queue=%s", held.job_id, self.queue)
-                self.held.pop(held, None)
+                self.held.pop(held.key, None)
                 self._jobs.drop(held)
             else:
                 log.warning("the broker forgot a job id=%s queue=%s", held.job_id, self.queue)
@@ -153,9 +153,16 @@ class QueueSession:
         if message.dup:
             if self._known(held):
                 return
-        elif self._unsure:
-            self._decide(connection)
-        self.held[held] = None
+        else:
+            if self._unsure:
+                self._decide(connection)
+            if self._is_copy(held):
+                log.info("a producer sent a job twice id=%s queue=%s", held.job_id, self.queue)
+                connection.acknowledge(message)
+                return
+        if held.key in self.held:
+            held.key = (*held.key, object())  # without an id, and alike to the byte
+        self.held[held.key] = held
         self._jobs.add(held)
         if len(self.held) >= self._window:
             connection.pause()
@@ -181,6 +188,12 @@ class QueueSession:
             return True
         return False
 
+    def _is_copy(self, held: Held) -> bool:
+        """A new message of a job that is or was here: its sender lost the PUBACK and sent again."""
+        if held.envelope is None or held.envelope.id is None:
+            return False
+        return held.key in self._ended or held.key in self.held
+
     def _control(self, connection: Connection, message: Message) -> None:
         connection.acknowledge(message)
         if message.payload.startswith(b"mark:"):
@@ -198,7 +211,7 @@ class QueueSession:
         """Acknowledge; remember it, should the acknowledgement get lost."""
         if held.dropped:
             return
-        self.held.pop(held, None)
+        self.held.pop(held.key, None)
         self._unsure.pop(held.key, None)
         self._ended[held.key] = held.done
         if len(self._ended) > _REMEMBERED:

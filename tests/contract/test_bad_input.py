@@ -103,7 +103,7 @@ async def test_bad_jobs_fail_at_dispatch_and_name_what_is_wrong(bed: Bed) -> Non
     job = OldStyle()
     job.to = object()  # type: ignore[assignment]
     async with bed.bus() as bus:
-        with pytest.raises(PackingError, match=r"data\.to: a object object cannot travel"):
+        with pytest.raises(PackingError, match=r"data\.to: object objects cannot travel"):
             await bus.dispatch(job)
         with pytest.raises(PayloadTooLarge, match="max_payload=262144"):
             await bus.dispatch(Report(key="x" * 300_000))

@@ -1,0 +1,1 @@
+"""`make demo`: a dozen jobs, live."""
