@@ -28,7 +28,7 @@ HOMES: dict[str, set[str]] = {
     "aiomqtt": {"transport/aio.py"},
     "paho": {"transport/aio.py"},
     "msgpack": {"wire/packing.py"},
-    "aiosqlite": {"scheduler/store.py"},
+    "aiosqlite": {"scheduler/database.py"},
     "tenacity": {"transport/link.py"},
     "typer": {"cli"},
     "rich": {"cli"},

@@ -1,16 +1,11 @@
-"""The scheduler's SQLite: the one home of aiosqlite. One call is one transaction."""
+"""Rows and failed records in the scheduler's SQLite. One call is one transaction."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import aiosqlite
-
 from routeq_mqtt.scheduler import sql
-from routeq_mqtt.scheduler.lock import FileLock
+from routeq_mqtt.scheduler.database import Database
 from routeq_mqtt.scheduler.rows import (
     Counts,
     FailedRow,
@@ -19,13 +14,14 @@ from routeq_mqtt.scheduler.rows import (
     NewRow,
     Row,
     State,
-    StoreUnavailable,
 )
-from routeq_mqtt.scheduler.schema import migrations_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    import sqlite3
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from routeq_mqtt.scheduler.database import Transaction
 
 DURABLE_KEPT = 7 * 86_400.0
 OTHERS_KEPT = 600.0
@@ -38,39 +34,22 @@ class Store:
     as it was before the call, and usable as soon as the cause is gone.
     """
 
-    def __init__(self, db: aiosqlite.Connection, lock: FileLock) -> None:
-        self._db = db
-        self._lock = lock
-        self._turn = asyncio.Lock()
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
     @classmethod
     async def open(cls, path: Path) -> Store:
-        """Open a database, and make it where it is missing.
-
-        Raises:
-            ConfigurationError: it is of a later version, another process holds it, or the folder
-                cannot be written to.
-        """
-        lock = FileLock(path)
-        try:
-            db = await aiosqlite.connect(path, isolation_level=None)
-            try:
-                await _prepare(db, path)
-            except BaseException:
-                await db.close()
-                raise
-        except sqlite3.Error as error:
-            lock.release()
-            raise StoreUnavailable(f"database {path}: {error}") from error
-        except BaseException:
-            lock.release()
-            raise
-        return cls(db, lock)
+        """Open a database, and make it where it is missing; see `Database.open`."""
+        return cls(await Database.open(path))
 
     async def close(self) -> None:
         """Close the database."""
         await self._db.close()
-        self._lock.release()
+
+    @property
+    def database(self) -> Database:
+        """For the stores of other roles: one file, one transaction at a time."""
+        return self._db
 
     # -- rows in -------------------------------------------------------------------------------
 
@@ -88,83 +67,72 @@ class Store:
             untagged: packet id, digest and given id of messages that came without an id.
             forget_untagged: packet ids of such messages that cannot come again.
         """
-        async with self._transaction():
-            await self._db.executemany(sql.UNTAG, [(packet,) for packet in forget_untagged])
-            await self._db.executemany(sql.TAG, untagged)
-            return await self._insert(sql.TAKE, rows)
+        async with self._db.transaction() as work:
+            await work.many(sql.UNTAG, [(packet,) for packet in forget_untagged])
+            await work.many(sql.TAG, untagged)
+            return await _insert(work, sql.TAKE, rows)
 
     async def restore(self, rows: Sequence[NewRow]) -> int:
         """Take back what a dead worker held; how many. Draining a message twice changes nothing."""
-        async with self._transaction():
-            return await self._insert(sql.RESTORE, rows)
-
-    async def _insert(self, statement: str, rows: Sequence[NewRow]) -> int:
-        seq = int((await self._one(sql.READ_SEQ))[0])
-        values = [
-            (
-                row.id, row.queue, row.attempt, row.deliveries, row.state, row.run_at,
-                seq + number, row.durable, row.expires_at, row.envelope,
-            )
-            for number, row in enumerate(rows, 1)
-        ]  # fmt: skip
-        cursor = await self._db.executemany(statement, values)
-        await self._db.execute(sql.WRITE_SEQ, (seq + len(rows),))
-        return cursor.rowcount
+        async with self._db.transaction() as work:
+            return await _insert(work, sql.RESTORE, rows)
 
     async def untagged_id(self, packet_id: int, digest: bytes) -> str | None:
         """The id that was given to this message when it came first."""
-        rows = await self._read(sql.TAGGED, (packet_id, digest))
+        rows = await self._db.read(sql.TAGGED, (packet_id, digest))
         return str(rows[0][0]) if rows else None
 
     # -- rows on their way ---------------------------------------------------------------------
 
     async def due(self, now: float, limit: int) -> list[Row]:
         """Delayed rows whose time has come."""
-        return _rows(await self._read(sql.DUE, (now, limit)))
+        return _rows(await self._db.read(sql.DUE, (now, limit)))
 
     async def next_due(self) -> float | None:
         """When the next delayed row is due."""
-        rows = await self._read(sql.NEXT_DUE)
+        rows = await self._db.read(sql.NEXT_DUE)
         return float(rows[0][0]) if rows else None
 
     async def parked(self, queue: str, limit: int, after: int = -1) -> list[Row]:
         """Parked rows of a queue, in order of arrival."""
-        return _rows(await self._read(sql.PARKED, (queue, after, limit)))
+        return _rows(await self._db.read(sql.PARKED, (queue, after, limit)))
 
     async def parked_queues(self) -> list[str]:
         """Queues that have parked rows."""
-        return [str(row[0]) for row in await self._read(sql.PARKED_QUEUES)]
+        return [str(row[0]) for row in await self._db.read(sql.PARKED_QUEUES)]
 
     async def release(self, ids: Iterable[str]) -> None:
         """Mark rows as released."""
-        await self._write(sql.RELEASE, [(job_id,) for job_id in ids])
+        await self._db.write(sql.RELEASE, [(job_id,) for job_id in ids])
 
     async def park(self, ids: Iterable[str]) -> None:
         """Mark rows as parked."""
-        await self._write(sql.PARK, [(job_id,) for job_id in ids])
+        await self._db.write(sql.PARK, [(job_id,) for job_id in ids])
 
     async def done(self, outcomes: Iterable[tuple[str, int]], at: float) -> int:
         """Make tombstones of rows that were done, in this attempt or an earlier one; how many."""
-        return await self._write(sql.DONE, [(at, job_id, attempt) for job_id, attempt in outcomes])
+        return await self._db.write(
+            sql.DONE, [(at, job_id, attempt) for job_id, attempt in outcomes]
+        )
 
     async def released(self, queue: str | None = None) -> list[tuple[str, int]]:
         """Ids and attempts of released rows."""
         rows = (
-            await self._read(sql.RELEASED)
+            await self._db.read(sql.RELEASED)
             if queue is None
-            else await self._read(sql.RELEASED_OF, (queue,))
+            else await self._db.read(sql.RELEASED_OF, (queue,))
         )
         return [(str(job_id), int(attempt)) for job_id, attempt in rows]
 
     async def get(self, job_id: str) -> Row | None:
         """One row."""
-        rows = _rows(await self._read(sql.GET, (job_id,)))
+        rows = _rows(await self._db.read(sql.GET, (job_id,)))
         return rows[0] if rows else None
 
     async def counts(self) -> dict[str, Counts]:
         """How many jobs of each queue are in each state; kept by triggers, never counted."""
         counts: dict[str, dict[str, int]] = {}
-        for queue, state, number in await self._read(sql.COUNTS):
+        for queue, state, number in await self._db.read(sql.COUNTS):
             counts.setdefault(queue, {})[state] = number
         return {queue: Counts(**states) for queue, states in counts.items()}
 
@@ -180,116 +148,83 @@ class Store:
 
         One from the future (the clock stepped back) stays until its time has passed.
         """
-        async with self._transaction():
-            durable = await self._db.execute(sql.PURGE, (True, now - keep_durable, limit))
-            others = await self._db.execute(sql.PURGE, (False, now - keep_others, limit))
-            return durable.rowcount + others.rowcount
+        async with self._db.transaction() as work:
+            durable = await work.run(sql.PURGE, (True, now - keep_durable, limit))
+            return durable + await work.run(sql.PURGE, (False, now - keep_others, limit))
 
     # -- failed records ------------------------------------------------------------------------
 
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
         """Keep failed records, and make tombstones of their rows."""
-        async with self._transaction():
-            await self._db.executemany(sql.FAIL_AGAIN, [(record.id,) for record in records])
-            await self._db.executemany(
+        async with self._db.transaction() as work:
+            await work.many(sql.FAIL_AGAIN, [(record.id,) for record in records])
+            await work.many(
                 sql.FAIL,
                 [
                     (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record)
                     for r in {record.id: record for record in records}.values()
                 ],
             )
-            await self._db.executemany(sql.TOMBSTONE, [(at, record.id) for record in records])
+            await work.many(sql.TOMBSTONE, [(at, record.id) for record in records])
 
     async def failed_list(
         self, queue: str | None = None, *, limit: int = 100
     ) -> list[FailedSummary]:
         """Failed records, newest first."""
         rows = (
-            await self._read(sql.FAILED_LIST, (limit,))
+            await self._db.read(sql.FAILED_LIST, (limit,))
             if queue is None
-            else await self._read(sql.FAILED_LIST_OF, (queue, limit))
+            else await self._db.read(sql.FAILED_LIST_OF, (queue, limit))
         )
         return [FailedSummary(**_named(_SUMMARY, row)) for row in rows]
 
     async def failed_get(self, job_id: str) -> FailedRow | None:
         """One failed record."""
-        rows = await self._read(sql.FAILED_GET, (job_id,))
+        rows = await self._db.read(sql.FAILED_GET, (job_id,))
         return FailedRow(**_named((*_SUMMARY, "record"), rows[0])) if rows else None
 
     async def failed_ids(self, queue: str | None = None) -> list[str]:
         """Ids of failed records, oldest first."""
         rows = (
-            await self._read(sql.FAILED_IDS)
+            await self._db.read(sql.FAILED_IDS)
             if queue is None
-            else await self._read(sql.FAILED_IDS_OF, (queue,))
+            else await self._db.read(sql.FAILED_IDS_OF, (queue,))
         )
         return [str(row[0]) for row in rows]
 
     async def failed_retry(self, ids: Sequence[str], rows: Sequence[NewRow]) -> None:
         """Failed records go, rows come back in their place."""
-        async with self._transaction():
-            await self._insert(sql.REPLACE, rows)
-            await self._db.executemany(sql.FAILED_FORGET, [(job_id,) for job_id in ids])
+        async with self._db.transaction() as work:
+            await _insert(work, sql.REPLACE, rows)
+            await work.many(sql.FAILED_FORGET, [(job_id,) for job_id in ids])
 
     async def failed_forget(self, ids: Sequence[str]) -> int:
         """Delete failed records; how many."""
-        return await self._write(sql.FAILED_FORGET, [(job_id,) for job_id in ids])
+        return await self._db.write(sql.FAILED_FORGET, [(job_id,) for job_id in ids])
 
     async def failed_flush(self, queue: str | None = None) -> int:
         """Delete all failed records, or all of a queue; how many."""
-        async with self._transaction():
+        async with self._db.transaction() as work:
             if queue is None:
-                cursor = await self._db.execute(sql.FAILED_FLUSH)
-            else:
-                cursor = await self._db.execute(sql.FAILED_FLUSH_OF, (queue,))
-            return cursor.rowcount
-
-    # -- inside --------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        async with self._turn:
-            with _as_unavailable():
-                await self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    await self._db.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
-                        await asyncio.shield(self._db.rollback())
-                    raise
-
-    async def _write(self, statement: str, values: Sequence[tuple[Any, ...]]) -> int:
-        async with self._transaction():
-            return (await self._db.executemany(statement, values)).rowcount
-
-    async def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        async with self._turn:
-            with _as_unavailable():
-                return list(await self._db.execute_fetchall(statement, values))
-
-    async def _one(self, statement: str) -> sqlite3.Row:
-        rows = list(await self._db.execute_fetchall(statement))
-        return rows[0]
+                return await work.run(sql.FAILED_FLUSH)
+            return await work.run(sql.FAILED_FLUSH_OF, (queue,))
 
 
 _SUMMARY = tuple(column.strip() for column in sql.SUMMARY.split(","))
 
 
-async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
-    for pragma in sql.OPEN:
-        await db.execute(pragma)
-    version = next(iter(await db.execute_fetchall("PRAGMA user_version")))[0]
-    for number, script in enumerate(migrations_from(version, str(path)), version + 1):
-        await db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-
-
-@contextlib.contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(f"the database cannot be used now: {error}") from error
+async def _insert(work: Transaction, statement: str, rows: Sequence[NewRow]) -> int:
+    seq = int((await work.read(sql.READ_SEQ))[0][0])
+    values = [
+        (
+            row.id, row.queue, row.attempt, row.deliveries, row.state, row.run_at,
+            seq + number, row.durable, row.expires_at, row.envelope,
+        )
+        for number, row in enumerate(rows, 1)
+    ]  # fmt: skip
+    taken = await work.many(statement, values)
+    await work.run(sql.WRITE_SEQ, (seq + len(rows),))
+    return taken
 
 
 def _rows(found: Iterable[sqlite3.Row]) -> list[Row]:

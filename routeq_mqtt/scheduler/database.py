@@ -1,0 +1,123 @@
+"""The scheduler's SQLite: the one home of aiosqlite. One `transaction` at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+
+from routeq_mqtt.scheduler import sql
+from routeq_mqtt.scheduler.lock import FileLock
+from routeq_mqtt.scheduler.rows import StoreUnavailable
+from routeq_mqtt.scheduler.schema import migrations_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+    from pathlib import Path
+
+Values = tuple[Any, ...]
+
+
+class Database:
+    """What the stores share: one connection, one transaction at a time.
+
+    Every method raises `StoreUnavailable` when the database cannot be written or read; then it is
+    as it was before the call, and usable as soon as the cause is gone.
+    """
+
+    def __init__(self, db: aiosqlite.Connection, lock: FileLock) -> None:
+        self._db = db
+        self._lock = lock
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open a database, and make it where it is missing.
+
+        Raises:
+            ConfigurationError: it is of a later version, another process holds it, or the folder
+                cannot be written to.
+        """
+        lock = FileLock(path)
+        try:
+            db = await aiosqlite.connect(path, isolation_level=None)
+            try:
+                await _prepare(db, path)
+            except BaseException:
+                await db.close()
+                raise
+        except sqlite3.Error as error:
+            lock.release()
+            raise StoreUnavailable(f"database {path}: {error}") from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(db, lock)
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self._db.close()
+        self._lock.release()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """All or nothing, on disk when the block has ended."""
+        async with self._turn:
+            with _as_unavailable():
+                await self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(self._db)
+                    await self._db.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        await asyncio.shield(self._db.rollback())
+                    raise
+
+    async def write(self, statement: str, values: Iterable[Values]) -> int:
+        """One statement for many values, as a transaction of its own; how many rows it changed."""
+        async with self.transaction() as work:
+            return await work.many(statement, values)
+
+    async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
+        """Rows of a query."""
+        async with self._turn:
+            with _as_unavailable():
+                return list(await self._db.execute_fetchall(statement, values))
+
+
+class Transaction:
+    """What may be done within a transaction."""
+
+    def __init__(self, db: aiosqlite.Connection) -> None:
+        self._db = db
+
+    async def run(self, statement: str, values: Values = ()) -> int:
+        """One statement; how many rows it changed."""
+        return (await self._db.execute(statement, values)).rowcount
+
+    async def many(self, statement: str, values: Iterable[Values]) -> int:
+        """One statement for many values; how many rows it changed."""
+        return (await self._db.executemany(statement, values)).rowcount
+
+    async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
+        """Rows of a query."""
+        return list(await self._db.execute_fetchall(statement, values))
+
+
+async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
+    for pragma in sql.OPEN:
+        await db.execute(pragma)
+    version = next(iter(await db.execute_fetchall("PRAGMA user_version")))[0]
+    for number, script in enumerate(migrations_from(version, str(path)), version + 1):
+        await db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+@contextlib.contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"the database cannot be used now: {error}") from error
