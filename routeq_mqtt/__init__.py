@@ -3,6 +3,7 @@
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
 from routeq_mqtt.bus.size import QueueSize
+from routeq_mqtt.bus.sync import SyncBus
 from routeq_mqtt.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -34,6 +35,7 @@ __all__ = [
     "dispatch",
     "queue",
     "Bus",
+    "SyncBus",
     "default_bus",
     "use_bus",
     "close_default_bus",

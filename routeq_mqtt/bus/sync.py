@@ -1,0 +1,86 @@
+"""The bus for programs without an event loop: Flask, Django, scripts, GPIO callbacks."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.bus.engine import Engine, Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+    from routeq_mqtt.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[Bus, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncBus, P], T]:
+    """A method of `Bus` that returns when its coroutine has ended."""
+
+    @functools.wraps(method)
+    def call(self: SyncBus, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.engine.run(method, *args, **kwargs)
+
+    return call
+
+
+class SyncBus:
+    """A `Bus` whose methods block: same names, arguments, defaults and errors.
+
+    ``SyncBus("mqtt://host:1883").dispatch(job)``
+
+    It connects on first use, in a background thread of its own, and disconnects when the program
+    ends. Any thread may use it, and so may a process that was forked from this one: each process
+    has its own connection. Do not use it inside an event loop, which it would block.
+
+    Args:
+        url: of the broker; default ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
+        settings: everything else; default: from the environment.
+
+    Raises:
+        ConfigurationError: a setting makes no sense; names it.
+    """
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+        bus = Bus(url, settings=settings)
+        bus.settings.address()  # a wrong URL fails here, not in a callback later
+        self._keeper = Keeper(lambda: Bus(settings=bus.settings))
+
+    @property
+    def engine(self) -> Engine:
+        """The thread that does the work in this process; started on first use."""
+        return self._keeper.engine()
+
+    def __enter__(self) -> SyncBus:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect and end the thread. Using the bus again connects again.
+
+        What other threads wait for meanwhile ends with `ConnectionLost`.
+        """
+        self._keeper.close()
+
+    open = _blocking(Bus.open)
+    dispatch = _blocking(Bus.dispatch)
+    dispatch_named = _blocking(Bus.dispatch_named)
+    push = _blocking(Bus.push)
+    later = _blocking(Bus.later)
+    bulk = _blocking(Bus.bulk)
+    size = _blocking(Bus.size)
+    stats = _blocking(Bus.stats)

@@ -1,0 +1,111 @@
+"""`SyncBus` in real processes: threads, forks, and every way that a program ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from routeq_mqtt import ConfigurationError, ConnectionFailed, SyncBus
+from tests.bed.bed import Bed, free_port
+from tests.bed.jobs import Report
+from tests.bed.process import Process
+
+
+async def start(bed: Bed, name: str) -> Process:
+    program = await Process.start(
+        name, sys.executable, "-m", "tests.edge.programs.sync", name, env=bed.env
+    )
+    bed.processes.append(program)
+    return program
+
+
+async def run(bed: Bed, name: str, *, code: int = 0) -> str:
+    program = await start(bed, name)
+    assert await program.ended() == code, program.output
+    return program.output
+
+
+@pytest.fixture
+async def house(bed: Bed) -> Bed:
+    await bed.scheduler()
+    await bed.worker()
+    return bed
+
+
+async def test_several_threads_share_one_bus(house: Bed) -> None:
+    assert await run(house, "threads") == ""
+    await house.recorder.count("ran", 200)
+    keys = {f"{thread}-{number}" for thread in range(8) for number in range(25)}
+    assert house.recorder.ran() == dict.fromkeys(keys, 1)
+
+
+async def test_each_process_of_a_fork_has_its_own_connection(house: Bed) -> None:
+    assert await run(house, "fork") == ""
+    keys = {"parent before", "parent after", "child", "grandchild", "pool 0", "pool 1"}
+    await house.recorder.count("ran", len(keys))
+    assert house.recorder.ran() == dict.fromkeys(keys, 1)
+
+
+async def test_a_fork_in_the_middle_of_a_call_blocks_nobody(house: Bed) -> None:
+    assert await run(house, "fork_in_use") == ""
+    children = {f"child {number}" for number in range(10)}
+    await house.recorder.wait(lambda: children <= set(house.recorder.ran()), "children ran")
+    assert set(house.recorder.ran().values()) == {1}
+
+
+async def test_a_thread_that_outlives_the_main_thread_still_connects(house: Bed) -> None:
+    assert await run(house, "late_thread") == ""
+    await house.recorder.count("ran", 1)
+
+
+async def test_a_program_ends_while_a_daemon_thread_dispatches(house: Bed) -> None:
+    await run(house, "daemon_thread")
+    await house.recorder.count("ran", 1)
+
+
+async def test_a_program_that_ends_with_an_error_has_sent_what_it_dispatched(house: Bed) -> None:
+    assert "ZeroDivisionError" in await run(house, "raises", code=1)
+    await house.recorder.count("ran", 1)
+
+
+async def test_all_methods_work_also_from_a_callback(house: Bed) -> None:
+    await run(house, "callback")
+    keys = {"callback", "named", "later", "bulk 0", "bulk 1", "bulk 2", "opened again"}
+    await house.recorder.count("ran", len(keys))
+    assert house.recorder.ran() == dict.fromkeys(keys, 1)
+
+
+async def test_ctrl_c_ends_a_call_that_waits_for_a_broker(bed: Bed) -> None:
+    await bed.stop_broker()
+    program = await start(bed, "interrupted")
+    await program.says("waits")
+    program.send(signal.SIGINT)
+    await program.says("interrupted")
+    assert await program.ended() == 0, program.output
+
+
+def test_a_broker_that_is_not_there_is_an_error_and_the_program_goes_on() -> None:
+    bus = SyncBus(f"mqtt://127.0.0.1:{free_port()}")
+    with pytest.raises(ConnectionFailed, match="is it running"):
+        bus.dispatch(Report(key="x"), timeout=0.3)
+    bus.close()
+    bus.close()
+
+
+def test_a_wrong_url_fails_where_it_is_written() -> None:
+    with pytest.raises(ConfigurationError, match="http"):
+        SyncBus("http://broker")
+
+
+def test_the_bus_cannot_be_used_from_its_own_thread() -> None:
+    bus = SyncBus("mqtt://127.0.0.1:1")
+
+    async def inside(inner: object) -> None:
+        bus.dispatch(Report(key=str(Path())))
+
+    with pytest.raises(RuntimeError, match="use a Bus there"):
+        bus.engine.run(inside)
+    bus.close()
