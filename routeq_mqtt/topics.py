@@ -119,6 +119,23 @@ class Topics:
         """A client's own topic, to see whether the broker tells the truth about 0x10."""
         return f"{self.control}/probe/{client_id}"
 
+    def order(self, kind: str, name: str) -> str:
+        """An order of the scheduler's to all workers; retained for as long as it holds."""
+        return f"{self.control}/orders/{kind}/{name}"
+
+    @property
+    def all_orders(self) -> str:
+        """Every order."""
+        return f"{self.control}/orders/#"
+
+    def order_of(self, topic: str) -> tuple[str, str] | None:
+        """Kind and name of an order, or None."""
+        prefix = f"{self.control}/orders/"
+        if not topic.startswith(prefix):
+            return None
+        kind, _, name = topic[len(prefix) :].partition("/")
+        return kind, name
+
     def events(self, queue: str) -> str:
         """What happens to jobs, for whoever watches."""
         return f"{self.control}/events/{queue}"

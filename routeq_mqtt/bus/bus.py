@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from routeq_mqtt.bus.controls import Controls
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import QueueSize, Sizes
@@ -41,7 +42,7 @@ _CHUNK = 2_000
 _STORED_CHUNK = 500
 
 
-class Bus:
+class Bus(Controls):
     """A connection to the job bus.
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``

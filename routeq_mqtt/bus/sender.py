@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.errors import ConnectionLost, NobodyHoldsJobs, NoScheduler, PublishRefused
+from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.link import Link
 from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, ConnectOptions
 
 if TYPE_CHECKING:
-    import asyncio
-
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.seam import Connection, Message, Transport
@@ -45,6 +45,8 @@ class Sender:
         self._clock = clock
         self._listeners: dict[str, Listener] = {}
         self._empty_until: dict[str, float] = {}
+        self._marks = self._mark_seen = 0
+        self._marked = Signal()
         self.link = Link(transport, ConnectOptions(client_id), self._deliver, set_up=self._set_up)
 
     async def _set_up(self, connection: Connection) -> None:
@@ -69,6 +71,25 @@ class Sender:
         """
         self._listeners.update(dict.fromkeys(filters, listener))
         await (await self.link.ready()).subscribe(*filters)
+
+    async def caught_up(self) -> None:
+        """Wait until all that the broker had for us by now has arrived: our own mark comes last."""
+        own = self.topics.session(self.client_id)
+        if own not in self._listeners:
+            await self.listen([own], self._see_mark)
+        self._marks += 1
+        mark = self._marks
+        while self._mark_seen < mark:
+            connection = await self.link.ready()
+            connection.publish(own, str(mark).encode())
+            news = asyncio.ensure_future(self._marked.wait())
+            either: set[asyncio.Future[Any]] = {news, connection.lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+
+    def _see_mark(self, message: Message) -> None:
+        self._mark_seen = max(self._mark_seen, int(message.payload))
+        self._marked.fire()
 
     async def send(self, queue: str, payload: bytes) -> None:
         """Send one job; returns when somebody holds it.

@@ -28,6 +28,7 @@ class QueueSize:
         waiting: held by a worker that has not started them.
         running: running now.
         failed: failed records; not part of `total`.
+        paused: workers have been told to start none of it.
         exact: False where a broker may hold more that nobody can count, or the scheduler is away.
     """
 
@@ -36,6 +37,7 @@ class QueueSize:
     waiting: int = 0
     running: int = 0
     failed: int = 0
+    paused: bool = False
     exact: bool = True
 
     @property
@@ -65,29 +67,15 @@ class Sizes:
         self._requests = requests
         self._clock = clock
         self._listening = False
-        self._marker: asyncio.Future[None] | None = None
         self.fleet = Fleet(sender.topics)
 
     async def refresh(self) -> None:
         """Wait until the retained messages of all workers are here; afterwards they keep coming."""
-        mark = self._sender.topics.session(self._sender.client_id)
         if not self._listening:
-            await self._sender.listen([mark], self._marked)
-            await self._sender.listen(self._fleet_filters, self._fold)
+            await self._sender.listen(self.fleet.filters(), self._fold)
             self._listening = True
-        self._marker = asyncio.get_running_loop().create_future()
-        connection = await self._sender.link.ready()
-        connection.publish(mark, b"mark")
         async with asyncio.timeout(_ANSWER_WITHIN):
-            await self._marker
-
-    @property
-    def _fleet_filters(self) -> tuple[str, str]:
-        return self.fleet.filters()
-
-    def _marked(self, message: Message) -> None:
-        if self._marker is not None and not self._marker.done():
-            self._marker.set_result(None)
+            await self._sender.caught_up()
 
     def _fold(self, message: Message) -> None:
         self.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
@@ -111,6 +99,7 @@ class Sizes:
             waiting=self.fleet.waiting(queue),
             running=self.fleet.running(queue),
             failed=counted.get("failed", 0),
+            paused=bool(counted.get("paused")),
             exact=self._exact(),
         )
 

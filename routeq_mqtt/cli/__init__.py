@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from routeq_mqtt.cli import control, failed, run, send, show
 from routeq_mqtt.cli import doctor as doctor_command
-from routeq_mqtt.cli import failed, run, send, show
 from routeq_mqtt.version import VERSION
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ def _root(
 run.register(app)
 send.register(app)
 show.register(app)
+control.register(app)
 doctor_command.register(app)
 app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
 

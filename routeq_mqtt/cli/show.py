@@ -35,7 +35,10 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
     columns = ("total", "delayed", "parked", "waiting", "running", "failed")
     table = Table("queue", *columns)
     for name, size in sizes.items():
-        table.add_row(name, *(str(size[column]) for column in columns))
+        table.add_row(
+            f"{name} (paused)" if size["paused"] else name,
+            *(str(size[column]) for column in columns),
+        )
     out.print(table)
     if not all(size["exact"] for size in sizes.values()):
         out.print("The broker may hold more that nobody can count.", style="dim")
@@ -63,7 +66,7 @@ def workers(url: Url = None, as_json: AsJson = False) -> None:
         load = worker["load"]
         table.add_row(
             worker["id"],
-            worker["state"],
+            "drained" if load["drained"] and worker["state"] == "online" else worker["state"],
             ",".join(worker["queues"]),
             f"{sum(load['active'].values())}/{worker['concurrency']}",
             str(sum(load["waiting"].values())),

@@ -51,12 +51,14 @@ class WorkerLoad:
         waiting: jobs that it holds and has not started, for each queue.
         active: jobs that it runs, for each queue.
         counters: outcomes since the start of the process.
+        drained: it was told to take no new jobs.
     """
 
     running: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     active: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.surroundings import Surroundings
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.presence.fleet import Fleet
+    from routeq_mqtt.scheduler.orders import OrderBook
     from routeq_mqtt.scheduler.store import Store
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.link import Link
@@ -41,6 +42,7 @@ class Context:
     """
 
     store: Store
+    orders: OrderBook
     topics: Topics
     clock: Clock
     fleet: Fleet
@@ -58,8 +60,15 @@ class Context:
         return self.topics.delivery(queue)
 
     def has_home(self, queue: str) -> bool:
-        """Whether what is published for a queue is held by somebody else than us."""
-        return self.surroundings.shares_queue or bool(self.fleet.online(queue))
+        """Whether what is published for a queue is held by somebody else than us, and should be."""
+        if self.orders.has("paused", queue):
+            return False
+        if self.surroundings.shares_queue:
+            return True
+        return any(
+            not self.orders.has("drained", worker.id, worker.name)
+            for worker in self.fleet.online(queue)
+        )
 
     async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
         """Publish in order, pipelined; each message's reason, None where the connection broke."""

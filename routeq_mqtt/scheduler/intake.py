@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.control import Control
     from routeq_mqtt.scheduler.publisher import Publisher
     from routeq_mqtt.transport.seam import Connection, Message
 
@@ -44,6 +45,7 @@ class Batch:
     rows: list[NewRow] = field(default_factory=list)
     failed: list[NewFailed] = field(default_factory=list)
     done: list[tuple[str, int]] = field(default_factory=list)
+    cancelled: list[tuple[str, int]] = field(default_factory=list)
     untagged: list[tuple[int, bytes, str]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
 
@@ -57,10 +59,12 @@ class Intake:
     Args:
         context: what the roles share.
         publisher: keeps count of what the workers hold.
+        control: learns which orders the workers have obeyed.
     """
 
-    def __init__(self, context: Context, publisher: Publisher) -> None:
+    def __init__(self, context: Context, publisher: Publisher, control: Control) -> None:
         self._context = context
+        self._control = control
         self._publisher = publisher
         self._waiting: deque[Waiting] = deque()
         self._arrived = Signal()
@@ -129,6 +133,8 @@ class Intake:
             await store.fail(batch.failed, now)
         if batch.done:
             await store.done(batch.done, now)
+        if batch.cancelled:
+            await self._control.obeyed(batch.cancelled)
 
     def _forgettable(self, batch: Batch) -> list[int]:
         """Packet ids that the broker may soon use again: their old owners are long acknowledged."""
@@ -213,10 +219,15 @@ class Intake:
 
     async def _take_done(self, message: Message, batch: Batch) -> None:
         outcomes = unpack(message.payload)
+        lists = {"done": batch.done, "cancelled": batch.cancelled}
         try:
-            batch.done.extend((str(job_id), int(attempt)) for job_id, attempt in outcomes)
-        except (TypeError, ValueError):
-            raise UnreadableMessage("outcomes are a list of [job id, attempt]") from None
+            for job_id, attempt, *word in outcomes:
+                lists[word[0] if word else "done"].append((str(job_id), int(attempt)))
+        except (TypeError, ValueError, KeyError):
+            raise UnreadableMessage(
+                "outcomes are a list of [job id, attempt] or [job id, attempt, outcome]; "
+                f"the outcomes are {', '.join(lists)}"
+            ) from None
 
     async def _take_failed(self, message: Message, batch: Batch) -> None:
         record = FailedRecord.decode(message.payload)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from routeq_mqtt.scheduler.context import Context
 
 log = logging.getLogger(__name__)
@@ -22,10 +24,12 @@ class Janitor:
 
     Args:
         context: what the roles share.
+        tidiers: clean up once a minute, too.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *tidiers: Callable[[], Awaitable[None]]) -> None:
         self._context = context
+        self._tidiers = tidiers
 
     async def run(self) -> None:
         """Purge once a minute, a little at a time."""
@@ -34,5 +38,7 @@ class Janitor:
             try:
                 while await self._context.store.purge(self._context.clock.now()):
                     await asyncio.sleep(_PAUSE)
+                for tidy in self._tidiers:
+                    await tidy()
             except StoreUnavailable as error:
                 log.warning("cannot purge: %s", error)

@@ -8,12 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import RouteqError, UnreadableMessage
-from routeq_mqtt.scheduler.rows import NewRow
+from routeq_mqtt.scheduler.rows import Counts, NewRow
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.packing import unpack
 from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from routeq_mqtt.scheduler.census import Census
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import FailedRow
@@ -31,9 +33,12 @@ class Registrar:
         context: what the roles share.
         census: takes the sessions' answers.
         instance: of this scheduler.
+        others: methods of other roles, by their names on the wire.
     """
 
-    def __init__(self, context: Context, census: Census, instance: str) -> None:
+    def __init__(
+        self, context: Context, census: Census, instance: str, others: Mapping[str, Method]
+    ) -> None:
         self._context = context
         self._census = census
         self._instance = instance
@@ -46,6 +51,7 @@ class Registrar:
             "failed.retry": self._failed_retry,
             "failed.forget": self._failed_forget,
             "failed.flush": self._failed_flush,
+            **others,
         }
 
     async def answer(self, message: Message) -> None:
@@ -73,8 +79,13 @@ class Registrar:
         return {"instance": self._instance, "now": self._context.clock.now()}
 
     async def _sizes(self, args: dict[str, Any]) -> object:
-        counts = await self._context.store.counts()
-        return {queue: asdict(count) for queue, count in counts.items()}
+        sizes = {
+            queue: asdict(count) for queue, count in (await self._context.store.counts()).items()
+        }
+        for kind, queue in self._context.orders.all():
+            if kind == "paused":
+                sizes.setdefault(queue, asdict(Counts()))["paused"] = True
+        return sizes
 
     async def _answer_census(self, args: dict[str, Any]) -> object:
         await self._census.answer(args)

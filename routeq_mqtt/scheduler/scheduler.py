@@ -15,10 +15,12 @@ from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
 from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
+from routeq_mqtt.scheduler.control import Control
 from routeq_mqtt.scheduler.feeder import Feeder
 from routeq_mqtt.scheduler.guard import refuse_second, running
 from routeq_mqtt.scheduler.intake import Intake
 from routeq_mqtt.scheduler.janitor import Janitor
+from routeq_mqtt.scheduler.orders import OrderBook
 from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
 from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
 from routeq_mqtt.scheduler.registrar import Registrar
@@ -118,8 +120,11 @@ class Scheduler:
             await store.close()
 
     async def _work(self, store: Store) -> None:
+        orders = OrderBook(store.database)
+        await orders.load()
         context = Context(
             store=store,
+            orders=orders,
             topics=self._topics,
             clock=self._clock,
             fleet=Fleet(self._topics),
@@ -130,8 +135,11 @@ class Scheduler:
         publisher = Publisher(context, window=self._options.feed_window)
         await publisher.count()
         self._census = Census(context, publisher)
-        self._intake = Intake(context, publisher)
-        self._registrar = Registrar(context, self._census, self._status.instance)
+        self._control = Control(context, self._transport)
+        self._intake = Intake(context, publisher, self._control)
+        self._registrar = Registrar(
+            context, self._census, self._status.instance, self._control.methods
+        )
         self._requests: set[asyncio.Task[None]] = set()
         reaper = Reaper(context, self._transport, self._census, lost_after=self._options.lost_after)
         context.link = self._make_link()
@@ -141,7 +149,7 @@ class Scheduler:
             "feeder": Feeder(context, publisher).run(),
             "releaser": Releaser(context, publisher).run(),
             "reaper": reaper.run(),
-            "janitor": Janitor(context).run(),
+            "janitor": Janitor(context, self._control.tidy).run(),
             "online": self._say_online(),
         }
         await self._until_ended(roles)
@@ -199,10 +207,12 @@ class Scheduler:
             topics.done,
             topics.store("+"),
             topics.rpc("+"),
+            topics.all_orders,
         ]
         if not surroundings.shares_queue:
             inputs.append(topics.all_intake)
         await connection.subscribe(*inputs)
+        self._control.announce(connection)
         self._publish_status(connection)
 
     def _publish_status(self, connection: Connection) -> None:
@@ -238,7 +248,9 @@ class Scheduler:
         elif message.topic.startswith(topics.rpc("")):
             connection.acknowledge(message)
             self._answer(message)
-        elif message.topic.startswith((topics.probe(""), topics.session(""))):
+        elif self._control.fold(message) or message.topic.startswith(
+            (topics.probe(""), topics.session(""))
+        ):
             connection.acknowledge(message)
         else:
             self._intake.add(connection, message)

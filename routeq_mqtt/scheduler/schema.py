@@ -74,7 +74,47 @@ CREATE TRIGGER failed_out AFTER DELETE ON failed BEGIN
 END;
 """
 
-MIGRATIONS = (_VERSION_1,)
+# What was ordered: cancelled jobs, paused queues, drained workers. A job that is cancelled is over
+# wherever it waits here, and where it comes back to: in the transaction that brings it.
+_VERSION_2 = """
+ALTER TABLE jobs ADD COLUMN outcome TEXT;
+
+CREATE TABLE orders (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
+-- Triggers fire in no order that we may rely on: a count may go down before it went up.
+DROP TRIGGER jobs_over;
+CREATE TRIGGER jobs_over AFTER UPDATE OF state, queue ON jobs
+    WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+    INSERT INTO counts VALUES (old.queue, old.state, -1)
+        ON CONFLICT DO UPDATE SET n = n - 1;
+    INSERT INTO counts VALUES (new.queue, new.state, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER jobs_cancelled AFTER INSERT ON orders WHEN new.kind = 'cancel' BEGIN
+    UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = new.at, envelope = x''
+        WHERE id = new.name AND state NOT IN ('released', 'done');
+END;
+CREATE TRIGGER jobs_cancelled_in AFTER INSERT ON jobs
+    WHEN new.state <> 'done'
+    AND EXISTS (SELECT 1 FROM orders WHERE kind = 'cancel' AND name = new.id) BEGIN
+    UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = new.run_at, envelope = x''
+        WHERE id = new.id;
+END;
+CREATE TRIGGER jobs_cancelled_back AFTER UPDATE OF state ON jobs
+    WHEN new.state NOT IN ('released', 'done')
+    AND EXISTS (SELECT 1 FROM orders WHERE kind = 'cancel' AND name = new.id) BEGIN
+    UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = new.run_at, envelope = x''
+        WHERE id = new.id;
+END;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 """The script at position n makes version n + 1 of version n."""
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 # Durable writes (a commit is an fsync) beside readers that do not block.
-OPEN = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA temp_store = MEMORY")
+# A trigger's own change fires triggers, too.
+OPEN = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA recursive_triggers = ON",
+)
 
 COLUMNS = "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope"
 
@@ -35,6 +41,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     queue = excluded.queue, attempt = excluded.attempt, deliveries = excluded.deliveries,
     state = excluded.state, run_at = excluded.run_at, seq = excluded.seq, done_at = NULL,
+    outcome = NULL,
     expires_at = excluded.expires_at, envelope = excluded.envelope
 """
 
@@ -86,3 +93,25 @@ FAILED_IDS_OF = "SELECT id FROM failed WHERE queue = ? ORDER BY failed_at, id"
 FAILED_FORGET = "DELETE FROM failed WHERE id = ?"
 FAILED_FLUSH = "DELETE FROM failed"
 FAILED_FLUSH_OF = "DELETE FROM failed WHERE queue = ?"
+
+ORDERS = "SELECT kind, name, at FROM orders"
+ORDER = "INSERT INTO orders (kind, name, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+WITHDRAW = "DELETE FROM orders WHERE kind = ? AND name = ?"
+WHEREABOUTS = """
+SELECT coalesce(
+    (SELECT state FROM jobs WHERE id = ?1), (SELECT 'done' FROM failed WHERE id = ?1), 'unknown'
+)
+"""
+CANCELLED = """
+UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = ?, envelope = x''
+WHERE id = ? AND state <> 'done' AND attempt <= ?
+"""
+PURGE_QUEUE = """
+UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = ?, envelope = x''
+WHERE queue = ? AND state NOT IN ('released', 'done')
+"""
+OLD_CANCELS = """
+SELECT name FROM orders WHERE kind = 'cancel' AND (
+    at < ? OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = orders.name AND jobs.state = 'done')
+)
+"""

@@ -23,7 +23,8 @@ from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack, unpack
 from routeq_mqtt.worker.events import Events
 from routeq_mqtt.worker.executor import Executor, Limits
-from routeq_mqtt.worker.outcome import Again, Done, Outcome
+from routeq_mqtt.worker.orders import Orders
+from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome
 from routeq_mqtt.worker.pool import Pool
 from routeq_mqtt.worker.presence import Presence
 from routeq_mqtt.worker.presence_thread import PresenceThread, Present
@@ -43,6 +44,14 @@ log = logging.getLogger(__name__)
 _REPORT_EVERY = 0.1
 _REPORTED_IDS = 1_000
 _SETTLE_TIMEOUT = 5.0
+
+
+def uncancel() -> None:
+    """The running task goes on: its cancellation was meant for what it awaited."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
 
 Ended = Callable[["Held", Outcome], None]
 
@@ -108,6 +117,7 @@ class Incarnation:
             )
             for queue in options.queues
         ]
+        self.orders = Orders(self.sender, {self.id, options.name}, options.queues, self)
         self._presence = self._make_presence(transport, in_thread=in_thread)
 
     def _make_presence(self, transport: Transport, *, in_thread: bool) -> Present:
@@ -148,7 +158,7 @@ class Incarnation:
     async def start(self) -> None:
         """Connect; returns when every queue is subscribed."""
         self.sender.link.start()
-        await self.sender.link.ready()
+        await self.orders.start()
         for session in self.sessions:
             session.link.start()
         for session in self.sessions:
@@ -168,12 +178,14 @@ class Incarnation:
     async def stop(self) -> None:
         """Leave politely: each step makes the next one safe.
 
+        0. No more orders: a resumed queue would join its group again.
         1. Out of the groups, so that nothing new comes.
         2. What runs finishes, `shutdown_timeout` seconds at most.
         3. The outcomes reach their next place.
         4. Sessions that are empty end; the others wait for the reaper.
         5. The status says stopped, or goes where nothing is left to adopt.
         """
+        self.orders.close()
         self.pool.close()
         for session in self.sessions:
             session.leave_group()
@@ -186,6 +198,7 @@ class Incarnation:
 
     async def abandon(self) -> None:
         """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""
+        self.orders.close()
         for session in self.sessions:
             for held in list(session.held.values()):
                 self.pool.drop(held)
@@ -209,12 +222,21 @@ class Incarnation:
         envelope = held.envelope
         job = envelope.job if envelope is not None else "?"
         attempt = envelope.attempt if envelope is not None else 1
-        if envelope is not None and envelope.deliveries > 1:
-            # A worker died holding it. Should we die of it too, the reaper must know.
-            await self._presence.announce(self._load())
-        self._report_soon()
-        self.events.tell(held.queue, "started", held.job_id, job, attempt=attempt)
-        outcome = await self.executor.execute(held)
+        try:
+            if envelope is not None and envelope.deliveries > 1:
+                # A worker died holding it. Should we die of it too, the reaper must know.
+                await self._presence.announce(self._load())
+            self._report_soon()
+            if held.job_id in self.orders.cancelled:
+                outcome: Outcome = Cancelled()
+            else:
+                self.events.tell(held.queue, "started", held.job_id, job, attempt=attempt)
+                outcome = await self.executor.execute(held)
+        except asyncio.CancelledError:
+            if held.dropped or held.job_id not in self.orders.cancelled:
+                raise
+            uncancel()
+            outcome = Cancelled()
         if held.dropped:
             return
         self._count(held, outcome, job, attempt)
@@ -237,6 +259,9 @@ class Incarnation:
                 delay=outcome.delay,
                 error=outcome.error,
             )
+        elif isinstance(outcome, Cancelled):
+            self.counters["cancelled"] += 1
+            self.events.tell(held.queue, "cancelled", held.job_id, job, attempt=attempt)
         else:
             self.counters["failed"] += 1
             record = outcome.record
@@ -249,6 +274,37 @@ class Incarnation:
                 reason=record.reason,
                 error=record.error,
             )
+
+    # -- orders (see `Obeys`) ------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job that runs; settle one that waits."""
+        for held in self._held():
+            if held.job_id == job_id and not self.pool.stop(held):
+                self._call_off(held)
+
+    def open_queue(self, queue: str, *, is_open: bool, start: bool) -> None:
+        """Join or leave the group of a queue; `start`: whether what is held is still started."""
+        for session in self.sessions:
+            if session.queue == queue:
+                (session.join_group if is_open else session.leave_group)()
+                (self.pool.resume if start else self.pool.pause)(queue)
+
+    def purge(self, queue: str) -> None:
+        """Settle what waits here of a queue, unstarted."""
+        for held in self._held():
+            if held.queue == queue:
+                self._call_off(held)
+
+    def _held(self) -> list[Held]:
+        return [held for session in self.sessions for held in session.held.values()]
+
+    def _call_off(self, held: Held) -> None:
+        if self.pool.withdraw(held):
+            job = held.envelope.job if held.envelope is not None else "?"
+            self._count(held, Cancelled(), job, 1)
+            self.settler.settle(held, Cancelled())
+            self._report_soon()
 
     # -- what we say ---------------------------------------------------------------------------
 
@@ -267,6 +323,7 @@ class Incarnation:
                 },
                 active=dict(active),
                 counters=dict(self.counters),
+                drained=self.orders.drained,
             )
         )
 

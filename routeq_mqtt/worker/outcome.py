@@ -41,4 +41,9 @@ class Failed:
     hook_last: bool = field(default=False)
 
 
-Outcome = Done | Again | Failed
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody called it off."""
+
+
+Outcome = Done | Again | Failed | Cancelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 from routeq_mqtt.worker.held import Held
 
@@ -32,6 +32,7 @@ class Pool:
     ) -> None:
         self.running: dict[Held, asyncio.Task[None]] = {}
         self._waiting: dict[str, deque[Held]] = {queue: deque() for queue in queues}
+        self._startable = self._waiting
         self._run = run
         self._idle: deque[asyncio.Future[None]] = deque()
         self._closed = False
@@ -63,14 +64,37 @@ class Pool:
     def drop(self, held: Held) -> None:
         """The job is no longer ours: cancel it, or take it out of the queue."""
         held.dropped = True
+        if not self.stop(held):
+            self.withdraw(held)
+
+    def stop(self, held: Held) -> bool:
+        """Cancel a job; False if it does not run."""
         task = self.running.get(held)
-        if task is not None:
-            task.cancel()
-            return
+        return task is not None and task.cancel()
+
+    def withdraw(self, held: Held) -> bool:
+        """Take a job out of the queue; False if it does not wait there."""
         try:
             self._waiting[held.queue].remove(held)
         except ValueError:
-            return
+            return False
+        return True
+
+    def pause(self, queue: str) -> None:
+        """Start no more jobs of a queue until `resume`."""
+        self._start_only(self._startable.keys() - {queue})
+
+    def resume(self, queue: str) -> None:
+        """Start jobs of a queue again."""
+        self._start_only(self._startable.keys() | {queue})
+        for slot in self._idle:
+            if not slot.done():
+                slot.set_result(None)
+        self._idle.clear()
+
+    def _start_only(self, queues: Container[str]) -> None:
+        """In the order of their priority."""
+        self._startable = {q: waiting for q, waiting in self._waiting.items() if q in queues}
 
     def close(self) -> None:
         """Start nothing more."""
@@ -92,7 +116,7 @@ class Pool:
     def _next(self) -> Held | None:
         if self._closed or self._left == 0:
             return None
-        for waiting in self._waiting.values():
+        for waiting in self._startable.values():
             if waiting:
                 if self._left is not None:
                     self._left -= 1

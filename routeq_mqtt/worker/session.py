@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.transport.link import Link
@@ -90,7 +90,7 @@ class QueueSession:
         self._marks = 0
         self._mark_seen: Callable[[int], None] = lambda number: None
         self._leaving = False
-        self._left: asyncio.Future[None] | None = None
+        self._left: asyncio.Future[Any] | None = None
         self.link = Link(
             transport,
             ConnectOptions(
@@ -233,12 +233,25 @@ class QueueSession:
 
     def leave_group(self) -> None:
         """Get no new jobs: out of the group, so that the broker gives them to others."""
+        if self._leaving:
+            return
         self._leaving = True
-        connection = self.link.connection
-        if connection is not None:
+        connection = self._connection
+        if connection is not None and not connection.lost.done():
             # Sent, not waited for: the answer may lie behind what we do not read any more.
             self._left = asyncio.ensure_future(
                 connection.unsubscribe(*self._topics.shared(self.queue))
+            )
+
+    def join_group(self) -> None:
+        """Get jobs again."""
+        if not self._leaving:
+            return
+        self._leaving = False
+        connection = self._connection
+        if connection is not None and not connection.lost.done():
+            self._left = asyncio.ensure_future(
+                connection.subscribe(*self._topics.shared(self.queue))
             )
 
     async def close(self) -> bool:

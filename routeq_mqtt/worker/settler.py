@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionLost, NobodyHoldsJobs, NoScheduler, PublishRefused
 from routeq_mqtt.wire.packing import pack
-from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
+from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Failed, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +35,7 @@ class Settler:
     | again, from a row or with a delay | `routeq/schedule` | PUBACK |
     | again, at once | the queue | PUBACK |
     | again, no scheduler on this bus | it waits here, unacknowledged | it runs here |
+    | cancelled | `routeq/done` | PUBACK |
     | failed | `routeq/failed` | ``failed()``, PUBACK |
     """
 
@@ -51,6 +52,8 @@ class Settler:
             self._settle_done(held)
         elif isinstance(outcome, Again):
             self._spawn(self._hand_over_again(held, outcome), held)
+        elif isinstance(outcome, Cancelled):
+            self._spawn(self._report_cancelled(held), held)
         else:
             self._spawn(self._hand_over_failed(held, outcome), held)
 
@@ -101,6 +104,19 @@ class Settler:
             log.warning("outcomes of %d jobs from rows found no scheduler", len(done))
         for _, _, held in done:
             held.holder.settle(held)
+
+    async def _report_cancelled(self, held: Held) -> None:
+        """Also without a row: the order to cancel it has done its work."""
+        held.done = True
+        attempt = held.envelope.attempt if held.envelope is not None else 1
+        payload = pack([[held.job_id, attempt, "cancelled"]])
+        try:
+            await self._until_taken(
+                lambda: self._sender.to_scheduler(self._sender.topics.done, payload), held
+            )
+        except NoScheduler:
+            log.warning("no scheduler to tell of a cancelled job id=%s", held.job_id)
+        held.holder.settle(held)
 
     # -- again and failed ----------------------------------------------------------------------
 

@@ -1,0 +1,71 @@
+"""What a program, or a person, may order: cancel jobs, pause and purge queues, drain workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from routeq_mqtt.wire.names import check_queue_name
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.rpc import Requests
+
+Fate = Literal["cancelled", "asked", "over"]
+
+
+class _Asks(Protocol):
+    @property
+    def requests(self) -> Requests: ...
+
+
+class Controls:
+    """Orders to the scheduler, which keeps them on disk and tells the workers.
+
+    Every method raises `NoScheduler` where none answers; then ask again: twice is once.
+    """
+
+    async def cancel(self: _Asks, job_id: str) -> Fate:
+        """Cancel a job, wherever it is.
+
+        Returns:
+            "cancelled": it waited in the scheduler and is gone. "asked": it runs or waits in a
+            worker or the broker, or nobody has seen it yet: it is stopped there, or will not start.
+            "over": it had ended before. A plain function that runs in a thread cannot be stopped:
+            it ends by itself.
+        """
+        fates = await self.requests.call("cancel", ids=[job_id])
+        return cast("Fate", fates[job_id])
+
+    async def pause(self: _Asks, queue: str) -> None:
+        """Start no more jobs of a queue; what runs goes on, what comes is kept."""
+        check_queue_name(queue, "pause: queue")
+        await self.requests.call("queue.pause", queue=queue)
+
+    async def resume(self: _Asks, queue: str) -> None:
+        """Start jobs of a paused queue again."""
+        check_queue_name(queue, "resume: queue")
+        await self.requests.call("queue.resume", queue=queue)
+
+    async def purge(self: _Asks, queue: str) -> int:
+        """Cancel all jobs of a queue that no worker has started; what runs goes on.
+
+        Returns:
+            How many jobs the scheduler and the embedded broker held; those that waited in workers
+            go too and are not counted.
+        """
+        check_queue_name(queue, "purge: queue")
+        answer = await self.requests.call("queue.purge", queue=queue, timeout=60.0)
+        return int(answer["purged"])
+
+    async def drain(self: _Asks, worker: str) -> None:
+        """A worker takes no new jobs, and finishes what it holds; also after it was restarted.
+
+        Args:
+            worker: its id, or the `--name` that it keeps over restarts.
+        """
+        check_queue_name(worker, "drain: worker")
+        await self.requests.call("worker.drain", worker=worker)
+
+    async def undrain(self: _Asks, worker: str) -> None:
+        """A drained worker takes jobs again."""
+        check_queue_name(worker, "undrain: worker")
+        await self.requests.call("worker.undrain", worker=worker)

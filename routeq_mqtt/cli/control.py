@@ -1,0 +1,99 @@
+"""``routeq-mqtt cancel``, ``pause``, ``resume``, ``purge``, ``worker-drain``, ``-undrain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+QueueName = Annotated[str, typer.Argument(help="The queue.")]
+WorkerName = Annotated[str, typer.Argument(help="Its id, or the --name that it was started with.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("cancel")(cancel)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("purge")(purge)
+    app.command("worker-drain")(drain)
+    app.command("worker-undrain")(undrain)
+
+
+def _on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
+    async def main() -> _T:
+        async with Bus(settings=settings(url)) as bus:
+            return await act(bus)
+
+    return run(main)
+
+
+def cancel(
+    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel jobs that are delayed, wait or run; exit code 1 if one had ended before."""
+
+    async def act(bus: Bus) -> dict[str, str]:
+        return {job_id: await bus.cancel(job_id) for job_id in ids}
+
+    fates = _on_bus(url, act)
+    if as_json:
+        print_json(fates)
+    else:
+        for job_id, fate in fates.items():
+            out.print(f"{job_id} {_SAID[fate]}", markup=False, highlight=False)
+    if "over" in fates.values():
+        raise typer.Exit(FAILED)
+
+
+_SAID = {
+    "cancelled": "cancelled",
+    "asked": "will be stopped where it runs, and not be started where it waits",
+    "over": "had ended before",
+}
+
+
+def pause(queue: QueueName, url: Url = None) -> None:
+    """Start no more jobs of a queue, until resumed; also over restarts of everything."""
+    _on_bus(url, lambda bus: bus.pause(queue))
+
+
+def resume(queue: QueueName, url: Url = None) -> None:
+    """Start jobs of a paused queue again."""
+    _on_bus(url, lambda bus: bus.resume(queue))
+
+
+def purge(
+    queue: QueueName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel all jobs of a queue that no worker has started."""
+    if not yes:
+        typer.confirm(f"Cancel all jobs that wait in queue {queue}?", abort=True)
+    purged = _on_bus(url, lambda bus: bus.purge(queue))
+    if as_json:
+        print_json({"queue": queue, "purged": purged})
+    else:
+        out.print(f"{purged} jobs purged; those that waited in workers are not counted")
+
+
+def drain(worker: WorkerName, url: Url = None) -> None:
+    """Tell a worker to take no new jobs and finish what it holds; by name also over restarts."""
+    _on_bus(url, lambda bus: bus.drain(worker))
+
+
+def undrain(worker: WorkerName, url: Url = None) -> None:
+    """Tell a drained worker to take jobs again."""
+    _on_bus(url, lambda bus: bus.undrain(worker))

@@ -1,0 +1,96 @@
+"""What was ordered and still holds: jobs to cancel, paused queues, drained workers.
+
+An order is a row here and a retained message at the broker. The row comes first; after every
+connect the messages are made to say what the rows say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from routeq_mqtt.scheduler import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from routeq_mqtt.scheduler.database import Database
+
+Kind = Literal["cancel", "paused", "drained"]
+Fate = Literal["cancelled", "asked", "over"]
+
+_CANCELS_KEPT = 7 * 86_400.0
+"""Seconds for which a job that nobody has seen stays cancelled: a session may hold it."""
+
+
+class OrderBook:
+    """Orders, safe on disk when a call returns; read from memory.
+
+    Args:
+        database: where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._orders: dict[tuple[str, str], float] = {}
+
+    async def load(self) -> None:
+        """Read what holds."""
+        rows = await self._db.read(sql.ORDERS)
+        self._orders = {(kind, name): at for kind, name, at in rows}
+
+    def all(self) -> dict[tuple[str, str], float]:
+        """Kind and name of every order, and since when it holds."""
+        return dict(self._orders)
+
+    def has(self, kind: Kind, *names: str | None) -> bool:
+        """Whether an order holds for one of some names."""
+        return any((kind, name) in self._orders for name in names)
+
+    async def give(self, kind: Kind, name: str, at: float) -> None:
+        """Order something; twice is once."""
+        await self._db.write(sql.ORDER, [(kind, name, at)])
+        self._orders.setdefault((kind, name), at)
+
+    async def withdraw(self, kind: Kind, names: Iterable[str]) -> None:
+        """It no longer holds."""
+        gone = [(kind, name) for name in names]
+        await self._db.write(sql.WITHDRAW, gone)
+        for order in gone:
+            self._orders.pop(order, None)
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    async def cancel(self, ids: Sequence[str], at: float) -> dict[str, Fate]:
+        """Cancel jobs: those that wait here at once; an order remains for those that do not."""
+        fates: dict[str, Fate] = {}
+        async with self._db.transaction() as work:
+            for job_id in ids:
+                state = (await work.read(sql.WHEREABOUTS, (job_id,)))[0][0]
+                if state == "done":
+                    fates[job_id] = "over"
+                    continue
+                await work.run(sql.ORDER, ("cancel", job_id, at))
+                if state in {"released", "unknown"}:
+                    fates[job_id] = "asked"
+                else:
+                    fates[job_id] = "cancelled"
+                    await work.run(sql.WITHDRAW, ("cancel", job_id))
+        asked = [job_id for job_id, fate in fates.items() if fate == "asked"]
+        self._orders.update({("cancel", job_id): at for job_id in asked})
+        return fates
+
+    async def cancelled(self, outcomes: Sequence[tuple[str, int]], at: float) -> None:
+        """Workers, or a purge, have cancelled these jobs in these attempts."""
+        async with self._db.transaction() as work:
+            await work.many(sql.CANCELLED, [(at, job_id, attempt) for job_id, attempt in outcomes])
+            await work.many(sql.WITHDRAW, [("cancel", job_id) for job_id, _ in outcomes])
+        for job_id, _ in outcomes:
+            self._orders.pop(("cancel", job_id), None)
+
+    async def purge(self, queue: str, at: float) -> int:
+        """Cancel everything of a queue that waits here; how many."""
+        return await self._db.write(sql.PURGE_QUEUE, [(at, queue)])
+
+    async def outlived(self, now: float) -> list[str]:
+        """Cancelled jobs whose order has nothing left to do."""
+        return [str(row[0]) for row in await self._db.read(sql.OLD_CANCELS, (now - _CANCELS_KEPT,))]

@@ -1,0 +1,83 @@
+"""Empties a queue of the embedded broker: takes what waits, as a worker would, and runs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import ConnectionLost, UnreadableMessage
+from routeq_mqtt.transport.seam import ConnectOptions
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.ids import new_id
+
+if TYPE_CHECKING:
+    from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.transport.seam import Connection, Message, Transport
+
+
+class Purger:
+    """One purge of one queue.
+
+    Args:
+        context: what the roles share.
+        transport: connects beside the scheduler's own connection.
+        queue: to empty.
+    """
+
+    def __init__(self, context: Context, transport: Transport, queue: str) -> None:
+        self._context = context
+        self._transport = transport
+        self._queue = queue
+        self._client_id = f"routeq-purge-{new_id()[-8:]}"
+        self._mark = context.topics.session(self._client_id)
+        self._taken: list[Message] = []
+        self._marked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> int:
+        """Take until a round brings nothing; how many jobs went.
+
+        Killed half-way, what was not acknowledged is the broker's again.
+
+        Raises:
+            ConnectionLost: the connection ended first.
+        """
+        connection = await self._transport.connect(ConnectOptions(self._client_id), self._take)
+        purged = 0
+        try:
+            await connection.subscribe(self._mark, *self._context.topics.shared(self._queue))
+            while taken := await self._round(connection):
+                purged += taken
+        finally:
+            await connection.close()
+        return purged
+
+    async def _round(self, connection: Connection) -> int:
+        """What the broker has given us, up to our own mark behind it."""
+        self._marked = asyncio.get_running_loop().create_future()
+        connection.publish(self._mark, b"mark")
+        either: set[asyncio.Future[Any]] = {self._marked, connection.lost}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if connection.lost.done():
+            raise ConnectionLost(f"lost while queue {self._queue} was purged")
+        given, self._taken = self._taken, []
+        taken = [message for message in given if message.topic != self._mark]
+        rows = [outcome for message in taken if (outcome := _stored(message)) is not None]
+        if rows:
+            await self._context.orders.cancelled(rows, self._context.clock.now())
+        for message in given:
+            connection.acknowledge(message)
+        return len(taken)
+
+    def _take(self, message: Message) -> None:
+        self._taken.append(message)
+        if message.topic == self._mark and not self._marked.done():
+            self._marked.set_result(None)
+
+
+def _stored(message: Message) -> tuple[str, int] | None:
+    """Id and attempt of a job that has a row with us."""
+    try:
+        envelope = Envelope.decode(message.payload)
+    except UnreadableMessage:
+        return None
+    return (envelope.id, envelope.attempt) if envelope.id and envelope.stored else None

@@ -1,0 +1,49 @@
+"""The example on each page of docs/features runs, and prints what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bed.bed import Bed
+from tests.bed.process import ROOT, Process
+
+PAGES = sorted((ROOT / "docs" / "features").glob("*.md"))
+_FILE = re.compile(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OUTPUT = re.compile(r"^It prints:\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_QUEUES = re.compile(r'queue = "([\w-]+)"')
+
+
+def unpack(page: Path, folder: Path) -> tuple[dict[str, str], str]:
+    """Write the files of a page; what they say, and what the page says that the example prints."""
+    text = page.read_text()
+    files = dict(_FILE.findall(text))
+    for name, code in files.items():
+        (folder / name).write_text(code)
+    found = _OUTPUT.search(text)
+    assert found is not None, f"{page} does not say what its example prints"
+    return files, found.group(1).rstrip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+async def test_the_example_of_a_page_prints_what_the_page_says(
+    bed: Bed, page: Path, tmp_path: Path
+) -> None:
+    files, printed = unpack(page, tmp_path)
+    env = bed.env | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "broker")])
+    }
+    await bed.scheduler(**env)
+    queues = {"default", *_QUEUES.findall(files["jobs.py"])}
+    worker = await Process.cli(
+        "worker", "worker", "--queue", ",".join(sorted(queues)), "--app", "jobs", env=env
+    )
+    bed.processes.append(worker)
+    await worker.says("online")
+    example = await Process.start("example", sys.executable, str(tmp_path / "example.py"), env=env)
+    assert await example.ended() == 0, example.output
+    assert example.output == printed, worker.output
