@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"settings", "presence"},
     {"bus"},
     {"worker", "scheduler"},
-    {"doctor", "embedded", "testing"},
+    {"bench", "doctor", "embedded", "testing"},
     {"cli"},
 ]
 """Modules and packages of `routeq_mqtt`, ground first; those of one floor are strangers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from routeq_mqtt.cli import bench as bench_command
 from routeq_mqtt.cli import control, failed, run, send, show
 from routeq_mqtt.cli import doctor as doctor_command
 from routeq_mqtt.version import VERSION
@@ -37,6 +38,7 @@ send.register(app)
 show.register(app)
 control.register(app)
 doctor_command.register(app)
+bench_command.register(app)
 app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
 
 

@@ -1,0 +1,1 @@
+"""Our own benchmark: ``python -m benchmarks``, or ``make bench``."""

@@ -1,0 +1,115 @@
+"""Figures of processes at rest and over a long time: memory, CPU, import, recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from routeq_mqtt.bench.jobs import BenchNoop
+from routeq_mqtt.bench.scenarios import RATE, Figures, noops
+from routeq_mqtt.bench.stage import Stage
+from routeq_mqtt.bench.workload import TEXT
+from tests.bed.process import ROOT, Process
+
+IDLE_SECONDS = 60.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def rss(pid: int) -> float:
+    """Resident memory, MB."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found.group(1)) / 1_000 if found else 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+async def idle(stage: Stage, scheduler: Process) -> Figures:
+    """Memory and CPU of a worker and the scheduler that have nothing to do."""
+    worker = await stage.worker()
+    pids = {"worker": worker.pid, "scheduler": scheduler.pid}
+    await asyncio.sleep(2)
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    await asyncio.sleep(IDLE_SECONDS)
+    figures: Figures = {}
+    for name, pid in pids.items():
+        used = cpu_seconds(pid) - before[name]
+        figures[f"idle {name}, CPU", "%"] = 100 * used / IDLE_SECONDS
+        figures[f"idle {name}, RSS", "MB"] = rss(pid)
+    return figures
+
+
+async def recovery(stage: Stage) -> Figures:
+    """From kill -9 of a worker with 1,000 jobs waiting in its session until another ran them."""
+    number = 1_000
+    async with stage.busy_workers():
+        await stage.bus.bulk(noops(number), stage.queue)
+        stage.counter.open_for_newcomers()
+        lost = stage.processes.pop()
+        await stage.worker()
+        began = time.monotonic()
+        lost.send_signal(signal.SIGKILL)
+        await lost.wait()
+        await stage.counter.ran(number)
+        return {("recovery after kill -9", "s"): stage.counter.last - began}
+
+
+def import_time(statement: str = "import routeq_mqtt") -> float:
+    """Milliseconds that an import adds to the start of Python."""
+
+    def timed(code: str) -> float:
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+        return time.monotonic() - began
+
+    pairs = [timed(statement) - timed("pass") for _ in range(5)]
+    return 1_000 * median(pairs)
+
+
+async def big_backlog(stage: Stage) -> Figures:
+    """The first 5,000 jobs of a drain, with as many waiting as the workload says."""
+    waiting, part = stage.load.backlog, 5_000
+    async with stage.busy_workers():
+        await stage.bus.bulk(noops(waiting), stage.queue, timeout=60)
+        began = time.monotonic()
+        stage.counter.open()
+        await stage.counter.ran(part)
+        counted, last = stage.counter.count, stage.counter.last
+        await stage.counter.ran(waiting, timeout=170)
+        return {(f"drain with {waiting:,} waiting", RATE): counted / (last - began)}
+
+
+async def small_and_big(settings_stage: Stage) -> Figures:
+    """The cost of a job does not grow with the backlog."""
+    figures: Figures = {}
+    for waiting in (5_000, 500_000):
+        load = replace(settings_stage.load, backlog=waiting)
+        async with Stage(settings_stage.settings, load) as stage:
+            figures |= await big_backlog(stage)
+    return figures
+
+
+async def memory(stage: Stage, jobs: int = 1_000_000) -> Figures:
+    """A worker's memory while it runs a million jobs, and the rate."""
+    worker = await stage.worker()
+    figures: Figures = {}
+    began = time.monotonic()
+    for done in range(0, jobs, jobs // 10):
+        await stage.bus.bulk(
+            (BenchNoop(text=TEXT) for _ in range(jobs // 10)), stage.queue, timeout=60
+        )
+        await stage.counter.ran(done + jobs // 10)
+        figures[f"worker RSS after {done + jobs // 10:,} jobs", "MB"] = rss(worker.pid)
+    figures["both at once, 1,000,000 jobs", RATE] = jobs / (time.monotonic() - began)
+    return figures

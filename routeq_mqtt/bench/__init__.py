@@ -1,0 +1,1 @@
+"""How fast a bus is: the same workloads for `routeq-mqtt bench`, `make bench` and the peers."""
