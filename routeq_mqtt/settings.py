@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, cast, get_args
 
 from routeq_mqtt.errors import ConfigurationError
@@ -48,7 +49,7 @@ class Settings:
             ConfigurationError: a value makes no sense; names the variable.
         """
         env = os.environ if environment is None else environment
-        protocol = env.get("ROUTEQ_PROTOCOL", "auto")
+        protocol = env.get("ROUTEQ_PROTOCOL") or "auto"
         if protocol not in get_args(Protocol):
             raise ConfigurationError(
                 f"ROUTEQ_PROTOCOL={protocol!r} is unknown; "
@@ -57,11 +58,11 @@ class Settings:
         return cls(
             url=env.get("ROUTEQ_URL") or DEFAULT_URL,
             protocol=cast("Protocol", protocol),
-            ca_file=env.get("ROUTEQ_CA_FILE"),
-            cert_file=env.get("ROUTEQ_CERT_FILE"),
-            key_file=env.get("ROUTEQ_KEY_FILE"),
-            intake_prefix=env.get("ROUTEQ_INTAKE_PREFIX", "$queue/"),
-            delivery_prefix=env.get("ROUTEQ_DELIVERY_PREFIX", "queue/"),
+            ca_file=env.get("ROUTEQ_CA_FILE") or None,
+            cert_file=env.get("ROUTEQ_CERT_FILE") or None,
+            key_file=env.get("ROUTEQ_KEY_FILE") or None,
+            intake_prefix=_prefix(env, "ROUTEQ_INTAKE_PREFIX", "$queue/"),
+            delivery_prefix=_prefix(env, "ROUTEQ_DELIVERY_PREFIX", "queue/"),
             timeout=_number(env, "ROUTEQ_TIMEOUT", 10.0),
             max_payload=int(_number(env, "ROUTEQ_MAX_PAYLOAD", MAX_PAYLOAD)),
         )
@@ -89,6 +90,15 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
         value = float(raw)
     except ValueError:
         value = -1.0
-    if not value > 0:
+    if not 0 < value < inf:
         raise ConfigurationError(f"{name}={raw!r} must be a number above 0")
     return value
+
+
+def _prefix(env: Mapping[str, str], name: str, default: str) -> str:
+    prefix = env.get(name) or default
+    if not prefix.endswith("/") or len(prefix) < 2 or any(char in prefix for char in "+#\0"):
+        raise ConfigurationError(
+            f"{name}={prefix!r} must be the beginning of a topic: it ends in /, without + and #"
+        )
+    return prefix

@@ -7,9 +7,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.bed.bed import KINDS, Bed, Kind, mosquitto
 from tests.bed.recorder import Recorder
+
+# No deadline: no test is about time. Few examples where a commit waits, many where nobody does.
+settings.register_profile("commit", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=300, deadline=None)
+settings.load_profile("thorough" if os.environ.get("CI") == "true" else "commit")
 
 
 @pytest.fixture(params=KINDS)

@@ -56,8 +56,7 @@ def _converter(annotation: Any) -> Convert | None:  # noqa: ANN401
     if origin is Annotated:
         return _converter(args[0])
     if origin in {Union, types.UnionType}:
-        members = [kind for kind in args if kind is not types.NoneType]
-        return _converter(members[0]) if len(members) == 1 else None
+        return _of_union(args)
     kind = origin or annotation
     if kind is dict:
         return _of_map(args)
@@ -69,6 +68,15 @@ def _converter(annotation: Any) -> Convert | None:  # noqa: ANN401
         return None
     kinds, make = _PARSERS[kind]
     return lambda value: make(value) if type(value) in kinds else value
+
+
+def _of_union(members: tuple[Any, ...]) -> Convert | None:
+    """Of a type or None; of two types nobody knows which one was meant."""
+    kinds = [kind for kind in members if kind is not types.NoneType]
+    convert = _converter(kinds[0]) if len(kinds) == 1 else None
+    if convert is None:
+        return None
+    return lambda value: None if value is None else convert(value)
 
 
 def _of_list(kind: Any, args: tuple[Any, ...]) -> Convert | None:  # noqa: ANN401

@@ -144,5 +144,4 @@ def signature(specs: Mapping[str, FieldSpec]) -> inspect.Signature:
         )
         for name, spec in specs.items()
     ]
-    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return inspect.Signature([first, *fields])
+    return inspect.Signature(fields)

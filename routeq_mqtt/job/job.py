@@ -84,7 +84,10 @@ class Job:
             registry.register(cls.name, cls)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - the fields
-        _keyword_init(self, **values)
+        if values or self._shape.by_keyword:
+            _keyword_init(self, **values)
+        else:  # called by a constructor of the older kind: it sets what has no default
+            fill(self, self._shape.fields, {})
 
     async def handle(self) -> None:
         """Do the work. May be a plain function: then it runs in a thread."""

@@ -53,26 +53,29 @@ class BrokerAddress:
         Raises:
             ConfigurationError: the URL cannot be understood; it is shown without its password.
         """
-        parts = urlsplit(url if "//" in url else f"mqtt://{url}")
-        shown = url.replace(f":{parts.password}@", ":***@") if parts.password else url
+        shown = _without_secrets(url)
+        try:
+            parts = urlsplit(url if "//" in url else f"mqtt://{url}")
+            port = parts.port
+        except ValueError:
+            raise ConfigurationError(
+                f"broker URL {shown!r} cannot be read; write it as mqtt://user:password@host:1883, "
+                "the port from 1 to 65535, and / ? # @ : in a password as %2F %3F %23 %40 %3A"
+            ) from None
         if parts.scheme not in _PORTS:
             raise ConfigurationError(
                 f"broker URL {shown!r}: scheme {parts.scheme!r} is unknown; "
                 "use mqtt://, mqtts://, ws:// or wss://"
             )
-        try:
-            port = parts.port or _PORTS[parts.scheme]
-        except ValueError as error:
-            raise ConfigurationError(
-                f"broker URL {shown!r}: {error}; a port is a number from 1 to 65535"
-            ) from None
+        if port == 0:
+            raise ConfigurationError(f"broker URL {shown!r}: a port is a number from 1 to 65535")
         if not parts.hostname:
             raise ConfigurationError(
                 f"broker URL {shown!r} names no host; write it as mqtt://host:1883"
             )
         return cls(
             host=parts.hostname,
-            port=port,
+            port=_PORTS[parts.scheme] if port is None else port,
             tls=parts.scheme in {"mqtts", "wss"},
             websocket_path=(parts.path or "/mqtt") if parts.scheme in {"ws", "wss"} else None,
             username=unquote(parts.username) if parts.username else None,
@@ -88,3 +91,10 @@ class BrokerAddress:
         scheme = {(0, 0): "mqtt", (0, 1): "mqtts", (1, 0): "ws", (1, 1): "wss"}[web, self.tls]
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}{self.websocket_path or ''}"
+
+
+def _without_secrets(url: str) -> str:
+    """A URL as it may be shown: nothing of what stands before the last @, whatever was meant."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme if slashes else ''}{slashes}***@{host}" if at else url

@@ -88,7 +88,7 @@ class Envelope:
             UnreadableMessage: it is no envelope; says which field is wrong, and how.
         """
         raw = _read(payload)
-        _check_version(raw.get("v", VERSION))
+        _check_version(raw.get("v"))
         if raw.get("job") is None:
             raise UnreadableMessage(f"the field `job` is missing; it must be {_JOB}")
         values: dict[str, Any] = {**_ABSENT, "data": {}, "headers": {}, "errors": []}
@@ -141,6 +141,8 @@ def _no_constant(name: str) -> float:
 
 
 def _check_version(version: object) -> None:
+    if version is None:
+        return
     if type(version) is not int or version < 1:
         checks.refuse("v", version, "a whole number, 1 or more")
     if version > VERSION:

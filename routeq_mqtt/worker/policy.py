@@ -38,15 +38,15 @@ class RetryPolicy:
         """Of a job class and an envelope; `timeout` and `max_tries` are the worker's flags."""
         limit: float | None = job_class.timeout
         if envelope.timeout is not None:
-            limit = envelope.timeout or None
+            limit = envelope.timeout
         elif timeout is not None and not _sets(job_class, "timeout"):
-            limit = timeout or None
+            limit = timeout
         tries = job_class.max_tries
         if envelope.max_tries is not None:
             tries = envelope.max_tries
         elif max_tries is not None and not _sets(job_class, "max_tries"):
             tries = max_tries
-        return cls(limit, tries, _backoff(job_class, envelope))
+        return cls(limit or None, tries, _backoff(job_class, envelope))
 
     def delay_before(self, attempt: int) -> float:
         """Seconds to wait before an attempt."""
@@ -54,18 +54,24 @@ class RetryPolicy:
 
 
 def _backoff(job_class: type[Job], envelope: Envelope) -> Backoff:
-    chosen = (
-        envelope.backoff,
-        envelope.retry_after,
-        job_class.backoff if _sets(job_class, "backoff") else None,
-    )
-    return next((wait for wait in chosen if wait is not None), job_class.retry_after)
+    if envelope.backoff is not None:
+        return envelope.backoff
+    if envelope.retry_after is not None:
+        return envelope.retry_after
+    for owner in _owners(job_class):  # the nearest class that says anything
+        if vars(owner).get("backoff") is not None:
+            backoff: Backoff = vars(owner)["backoff"]
+            return backoff
+        if "retry_after" in vars(owner):
+            break
+    return job_class.retry_after
 
 
 def _sets(job_class: type[Job], option: str) -> bool:
     """Whether the class, or a base of it below `Job`, sets an option itself."""
-    return any(
-        option in vars(owner)
-        for owner in job_class.__mro__
-        if issubclass(owner, Job) and owner is not Job
-    )
+    return any(option in vars(owner) for owner in _owners(job_class))
+
+
+def _owners(job_class: type[Job]) -> list[type]:
+    """The class and its bases below `Job`, mixins included, nearest first."""
+    return [owner for owner in job_class.__mro__ if owner not in Job.__mro__]

@@ -1,0 +1,114 @@
+"""Settings from the environment, and the broker's URL."""
+
+from __future__ import annotations
+
+import pytest
+
+from routeq_mqtt import ConfigurationError
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.transport.address import BrokerAddress
+
+
+def test_without_an_environment_everything_has_its_default() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert str(Settings().address()) == "mqtt://127.0.0.1:1883"
+
+
+def test_an_empty_variable_is_none() -> None:
+    names = ["URL", "PROTOCOL", "CA_FILE", "CERT_FILE", "KEY_FILE", "INTAKE_PREFIX",
+             "DELIVERY_PREFIX", "TIMEOUT", "MAX_PAYLOAD"]  # fmt: skip
+    assert Settings.from_environment({f"ROUTEQ_{name}": "" for name in names}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "ROUTEQ_URL": "mqtts://u:p@h:1",
+            "ROUTEQ_PROTOCOL": "3.1.1",
+            "ROUTEQ_CA_FILE": "ca",
+            "ROUTEQ_CERT_FILE": "cert",
+            "ROUTEQ_KEY_FILE": "key",
+            "ROUTEQ_INTAKE_PREFIX": "in/",
+            "ROUTEQ_DELIVERY_PREFIX": "out/",
+            "ROUTEQ_TIMEOUT": "2.5",
+            "ROUTEQ_MAX_PAYLOAD": "1000",
+        }
+    )
+    assert settings.address() == BrokerAddress(
+        host="h", port=1, tls=True, username="u", password="p",  # noqa: S106
+        protocol="3.1.1", ca_file="ca", cert_file="cert", key_file="key",
+    )  # fmt: skip
+    assert (settings.timeout, settings.max_payload) == (2.5, 1000)
+    assert settings.topics().shared("q") == ("$share/routeq/out/q", "$share/routeq/in/q")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PROTOCOL", "4"),
+        ("TIMEOUT", "soon"),
+        ("TIMEOUT", "0"),
+        ("TIMEOUT", "-1"),
+        ("TIMEOUT", "nan"),
+        ("TIMEOUT", "inf"),
+        ("MAX_PAYLOAD", "inf"),
+        ("MAX_PAYLOAD", "1e999"),
+        ("INTAKE_PREFIX", "queue"),
+        ("INTAKE_PREFIX", "/"),
+        ("DELIVERY_PREFIX", "a/+/"),
+        ("DELIVERY_PREFIX", "#/"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ROUTEQ_{name}='"):
+        Settings.from_environment({f"ROUTEQ_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mqtt://h", "mqtt://h:1883"),
+        ("h", "mqtt://h:1883"),
+        ("h:1884", "mqtt://h:1884"),
+        ("mqtts://h", "mqtts://h:8883"),
+        ("ws://h", "ws://h:80/mqtt"),
+        ("wss://h:444/path", "wss://h:444/path"),
+        ("mqtt://[::1]:5", "mqtt://[::1]:5"),
+        ("mqtt://user:secret@h", "mqtt://h:1883"),
+    ],
+)
+def test_a_url_is_read(url: str, shown: str) -> None:
+    assert str(BrokerAddress.parse(url)) == shown
+
+
+def test_user_and_password_may_be_escaped() -> None:
+    address = BrokerAddress.parse("mqtt://us%40er:p%2Fw%3A@h")
+    assert (address.username, address.password) == ("us@er", "p/w:")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mqtt://user:secret@h:99999",
+        "mqtt://user:secret@h:0",
+        "mqtt://user:secret@h:port",
+        "mqtt://user:secret@",
+        "http://user:secret@h",
+        "mqtt://user:sec/ret@h",
+        "mqtt://user:sec#ret@h:1883",
+        "mqtt://user:sec?ret@h",
+        "mqtt://user:@secret@h:x",
+        "user:secret@h:x",
+        "mqtt://user:secret@[::1",
+    ],
+)
+def test_a_wrong_url_is_one_clear_error_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^broker URL '") as caught:
+        BrokerAddress.parse(url)
+    for secret in ("secret", "ret@", "sec/", "sec?", "'sec", "user"):
+        assert secret not in str(caught.value).partition(";")[0]
+
+
+def test_the_password_is_never_shown() -> None:
+    settings = Settings(url="mqtt://user:secret@h")
+    assert "secret" not in f"{settings!r} {settings.address()!r} {settings.address()}"
