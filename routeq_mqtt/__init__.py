@@ -26,6 +26,7 @@ from routeq_mqtt.errors import (
 )
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.job import Job
+from routeq_mqtt.job.middleware import middleware, remove_middleware
 from routeq_mqtt.version import VERSION
 
 __version__ = VERSION
@@ -40,6 +41,8 @@ __all__ = [
     "use_bus",
     "close_default_bus",
     "QueueSize",
+    "middleware",
+    "remove_middleware",
     "Retry",
     "Fail",
     "Exponential",

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
+from routeq_mqtt.job.middleware import check_all
 from routeq_mqtt.job.options import OPTIONS, check_option, check_spelling
 from routeq_mqtt.job.shape import Shape, check_constructor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from routeq_mqtt.job.backoff import Exponential
+    from routeq_mqtt.job.middleware import Middleware
 
 
 @dataclass_transform(kw_only_default=True)
@@ -40,6 +44,7 @@ class Job:
         backoff: instead of `retry_after`: seconds, a list of seconds (one for each further attempt,
             the last one repeats), or `Exponential`.
         name: the wire name; default: the class's name.
+        middleware: coroutine functions around `handle`, outermost first; default none.
 
     Attributes:
         job_id: its id; None before it was dispatched.
@@ -58,6 +63,7 @@ class Job:
     retry_after: ClassVar[float] = 0
     backoff: ClassVar[float | list[float] | tuple[float, ...] | Exponential | None] = None
     name: ClassVar[str] = "Job"
+    middleware: ClassVar[Sequence[Middleware]] = ()
 
     job_id: str | None = None
     attempts: int = 1
@@ -130,6 +136,7 @@ def _check_options(job_class: type[Job], body: dict[str, Any]) -> None:
     for option in OPTIONS:
         if option in body:
             check_option(where, option, body[option])
+    check_all(f"{where}: middleware", body.get("middleware", ()))
     annotated = own_annotations(job_class)
     check_spelling(
         where,

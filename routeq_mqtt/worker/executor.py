@@ -19,6 +19,7 @@ from routeq_mqtt.errors import (
     UnsupportedVersion,
 )
 from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.job.middleware import around, wrapped
 from routeq_mqtt.wire.record import FailedRecord
 from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
 from routeq_mqtt.worker.policy import RetryPolicy
@@ -102,7 +103,7 @@ class Executor:
         scope = asyncio.timeout(policy.timeout)
         try:
             async with scope:
-                await self._call(job.handle)
+                value = await self._handle(job)
         except Fail as error:
             return self._failed(held, envelope, job, "failed on purpose", error)
         except Retry as error:
@@ -112,15 +113,20 @@ class Executor:
                 error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
                 return self._next(held, envelope, job, policy, error, None, reason="timeout")
             return self._next(held, envelope, job, policy, error, None)
-        return Done()
+        return Done(value)
 
-    async def _call(self, handler: Callable[..., Any], *args: object) -> None:
+    async def _handle(self, job: Job) -> object:
+        chain = around(type(job))
+        if not chain:
+            return await self._call(job.handle)
+        return await wrapped(chain, lambda inner: self._call(inner.handle))(job)
+
+    async def _call(self, handler: Callable[..., Any], *args: object) -> object:
         if inspect.iscoroutinefunction(handler):
-            await handler(*args)
-        else:
-            await self._call_in_thread(handler, *args)
+            return await handler(*args)
+        return await self._call_in_thread(handler, *args)
 
-    async def _call_in_thread(self, handler: Callable[..., Any], *args: object) -> None:
+    async def _call_in_thread(self, handler: Callable[..., Any], *args: object) -> object:
         """A thread cannot be stopped: the run is over when it returns, however late."""
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(
@@ -132,8 +138,7 @@ class Executor:
             log.warning("a plain function runs past its timeout, its slot waits for it")
             await asyncio.wait({future})
             result = future.result()
-        if inspect.isawaitable(result):
-            await result
+        return await result if inspect.isawaitable(result) else result
 
     def _next(
         self,

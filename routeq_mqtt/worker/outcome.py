@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The job did its work."""
+    """The job did its work; `value` is what `handle` returned."""
+
+    value: object = None
 
 
 @dataclass(frozen=True, slots=True)

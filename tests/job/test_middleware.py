@@ -1,0 +1,93 @@
+"""Middleware: its order, what it may do, and where it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from routeq_mqtt import ConfigurationError, Job, middleware, remove_middleware
+from routeq_mqtt.job.middleware import Handler, around, wrapped
+
+seen: list[str] = []
+
+
+async def first(job: Job, go_on: Handler) -> object:
+    seen.append("first in")
+    value = await go_on(job)
+    seen.append("first out")
+    return value
+
+
+async def second(job: Job, go_on: Handler) -> object:
+    seen.append("second in")
+    return f"<{await go_on(job)}>"
+
+
+async def stops(job: Job, go_on: Handler) -> object:
+    return "stopped"
+
+
+async def innermost(job: Job) -> object:
+    seen.append("handle")
+    return "value"
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    seen.clear()
+    yield
+    for function in (first, second):
+        if function in around(Job):
+            remove_middleware(function)
+
+
+async def test_the_middleware_of_all_jobs_stands_outside_of_a_class_s_own() -> None:
+    class Wrapped(Job):
+        middleware = (second,)
+
+    middleware(first)
+    middleware(first)  # twice is once
+    assert around(Wrapped) == (first, second)
+    assert await wrapped(around(Wrapped), innermost)(Wrapped()) == "<value>"
+    assert seen == ["first in", "second in", "handle", "first out"]
+
+
+async def test_one_that_does_not_go_on_keeps_the_job_from_running() -> None:
+    assert await wrapped((stops, first), innermost)(Job()) == "stopped"
+    assert seen == []
+
+
+def test_most_jobs_have_none() -> None:
+    class Bare(Job):
+        pass
+
+    assert around(Bare) == ()
+
+
+def test_what_is_no_coroutine_function_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ConfigurationError, match=r"Plain: middleware: .*async def middleware"):
+
+        class Plain(Job):
+            middleware = [lambda job, go_on: None]  # type: ignore[list-item,return-value]
+
+    with pytest.raises(ConfigurationError, match="must be a list of coroutine functions"):
+
+        class Alone(Job):
+            middleware = first  # type: ignore[assignment]
+
+    with pytest.raises(ConfigurationError, match="middleware: 7 must be a coroutine function"):
+        middleware(7)  # type: ignore[type-var]
+
+
+def test_an_object_with_an_async_call_will_do() -> None:
+    class Limiter:
+        async def __call__(self, job: Job, go_on: Handler) -> object:
+            return await go_on(job)
+
+    limiter = Limiter()
+
+    class Limited(Job):
+        middleware = [limiter]
+
+    assert around(Limited) == (limiter,)
