@@ -266,8 +266,12 @@ class MemoryBroker:
         if packet.retain:
             self._router.keep(packet)
         reason = NO_MATCHING_SUBSCRIBERS if self.options.truthful else SUCCESS
+        given: set[str] = set()
         for session, qos in list(self._router.receivers(packet.topic)):
             reason = SUCCESS
+            if session.client_id in given and not session.mqtt5:
+                continue  # mosquitto: one copy on 3.1.1, one for each subscription on MQTT 5
+            given.add(session.client_id)
             message = mqtt.Publish(packet.topic, packet.payload, min(qos, packet.qos))
             session.give(message, most_queued=self.options.max_queued)
         return reason

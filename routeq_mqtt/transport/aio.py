@@ -5,8 +5,8 @@ PUBLISH and PUBACK, go through `codec` instead: aiomqtt acknowledges on arrival,
 reason, reads byte by byte and keeps a task or an Event for each message. That takes the private
 names below; `tests/transport/test_private_names.py` fails clearly when a new version lacks one.
 
-aiomqtt: `_client` the paho client; `_loop`, `_connected`, `_misc_task`, `_client_connect` and the
-    `_on_…`/`_misc_loop` methods that are overridden here.
+aiomqtt: `_client` the paho client; `_loop`, `_connected`, `_disconnected`, `_misc_task`,
+    `_client_connect` and the `_on_…`/`_misc_loop` methods that are overridden here.
 paho: `_sock_recv` one read through TLS or websocket; `_in_packet` and `_packet_handle` hand it a
     packet that is not ours; `_out_packet` takes bytes to write, and `loop_write` (public) sends
     them; `_mid_generate` the next packet id; `_loop_rc_handle` ends a broken connection;
@@ -208,6 +208,8 @@ class _Client(aiomqtt.Client):
                     Message(topic, payload, qos=qos, retain=retain, dup=dup, packet_id=packet_id)
                 )
         elif first == codec.PUBACK:
+            if end - start < 2:
+                raise codec.MalformedPacket("a PUBACK without a packet id")
             packet_id = int.from_bytes(buffer[start : start + 2], "big")
             self._acknowledged(packet_id, buffer[start + 2] if end - start > 2 else 0)
         else:

@@ -1,0 +1,248 @@
+"""What the conformance suite runs against: each implementation of the seam, with its brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from routeq_broker import Broker
+from routeq_mqtt.embedded import make_broker
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
+from routeq_mqtt.transport.address import BrokerAddress, Protocol
+from routeq_mqtt.transport.aio import AioTransport
+from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage, Transport
+from tests.bed.bed import Bed, Kind
+from tests.bed.proxy import Proxy
+from tests.bed.recorder import TIMEOUT, Recorder
+
+
+class Inbox:
+    """Keeps what a connection receives."""
+
+    def __init__(self, *, acknowledge: bool = False) -> None:
+        self.messages: list[Message] = []
+        self.connection: Connection | None = None
+        self._acknowledge = acknowledge
+        self._news = Signal()
+
+    def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+        if self._acknowledge and self.connection is not None:
+            self.connection.acknowledge(message)
+        self._news.fire()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [message.payload for message in self.messages]
+
+    async def until(self, number: int) -> list[Message]:
+        """Wait for so many messages; all that are here."""
+        async with asyncio.timeout(TIMEOUT):
+            while len(self.messages) < number:
+                await self._news.wait()
+        return self.messages
+
+    async def has(self, payload: bytes) -> list[bytes]:
+        """Wait for a payload; all payloads before it."""
+        async with asyncio.timeout(TIMEOUT):
+            while payload not in self.payloads:
+                await self._news.wait()
+        return self.payloads[: self.payloads.index(payload)]
+
+
+@dataclass
+class Fragile:
+    """A transport whose connections can be cut."""
+
+    transport: Transport
+    cut: Callable[[], None]
+
+
+class Subject(ABC):
+    """One implementation of the seam over one kind of broker.
+
+    Attributes:
+        mqtt5: it speaks MQTT 5, with reasons in a PUBACK.
+        like_mosquitto: shared subscriptions are as mosquitto has them.
+    """
+
+    mqtt5: bool
+    like_mosquitto = True
+
+    @abstractmethod
+    async def start(self) -> None: ...
+    @abstractmethod
+    async def stop(self) -> None:
+        """End the broker politely; it keeps its sessions."""
+
+    async def kill(self) -> None:
+        """End the broker at once."""
+        await self.stop()
+
+    async def close(self) -> None:
+        await self.stop()
+
+    @abstractmethod
+    def transport(self, *, connect_timeout: float = 5.0) -> Transport: ...
+    @abstractmethod
+    def fragile(self) -> Fragile: ...
+    @abstractmethod
+    def silent(self) -> Transport:
+        """To something that accepts a connection and never answers."""
+
+
+class MemorySubject(Subject):
+    def __init__(self, *, mqtt5: bool) -> None:
+        self.mqtt5 = mqtt5
+        self.broker = MemoryBroker(BrokerOptions(mqtt5=mqtt5))
+
+    async def start(self) -> None:
+        self.broker.start()
+
+    async def stop(self) -> None:
+        self.broker.stop()
+
+    async def kill(self) -> None:
+        self.broker.kill()
+
+    def transport(self, *, connect_timeout: float = 5.0) -> Transport:
+        return MemoryTransport(self.broker, connect_timeout=connect_timeout)
+
+    def fragile(self) -> Fragile:
+        names: set[str] = set()
+
+        class Noting(MemoryTransport):
+            async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
+                names.add(options.client_id)
+                return await super().connect(options, on_message)
+
+        def cut() -> None:
+            for name in names:
+                self.broker.cut(name)
+
+        return Fragile(Noting(self.broker), cut)
+
+    def silent(self) -> Transport:
+        self.broker.pause()
+        return self.transport(connect_timeout=0.1)
+
+
+class SocketSubject(Subject):
+    """aiomqtt over a socket."""
+
+    port: int
+    protocol: Protocol
+
+    def __init__(self) -> None:
+        self.proxies: list[Proxy] = []
+        self.server: asyncio.Server | None = None
+
+    def transport(self, *, connect_timeout: float = 5.0) -> Transport:
+        return self._transport(self.port, connect_timeout)
+
+    def _transport(self, port: int, connect_timeout: float) -> Transport:
+        address = BrokerAddress(port=port, protocol=self.protocol)
+        return AioTransport(address, connect_timeout=connect_timeout)
+
+    async def open_proxy(self) -> None:
+        proxy = Proxy(self.port)
+        await proxy.start()
+        self.proxies.append(proxy)
+        self.server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
+
+    def fragile(self) -> Fragile:
+        [proxy] = self.proxies
+        return Fragile(self._transport(proxy.port, 5.0), proxy.cut)
+
+    def silent(self) -> Transport:
+        assert self.server is not None
+        return self._transport(self.server.sockets[0].getsockname()[1], 0.1)
+
+    async def close(self) -> None:
+        if self.server is not None:
+            self.server.close()
+        for proxy in self.proxies:
+            await proxy.stop()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1 << 16):
+        pass
+    writer.close()
+
+
+class ProcessSubject(SocketSubject):
+    """Over a broker process of a test bed."""
+
+    def __init__(self, kind: Kind, protocol: Protocol, folder: Path) -> None:
+        super().__init__()
+        self.bed = Bed(kind, folder, Recorder())
+        self.port = self.bed.port
+        self.protocol = protocol
+        self.mqtt5 = protocol == "5"
+
+    async def start(self) -> None:
+        await self.bed.start_broker()
+
+    async def stop(self) -> None:
+        await self.bed.stop_broker()
+
+    async def kill(self) -> None:
+        await self.bed.stop_broker(signal.SIGKILL)
+
+    async def close(self) -> None:
+        await super().close()
+        await self.bed.close()
+
+
+class EmbeddedSubject(SocketSubject):
+    """Over the embedded broker, in this process."""
+
+    mqtt5 = False
+    like_mosquitto = False
+    protocol = "auto"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._db = folder / "broker.db"
+        self.port = 0
+        self.broker: Broker | None = None
+
+    async def start(self) -> None:
+        self.broker = make_broker(f"127.0.0.1:{self.port}", self._db)
+        await self.broker.start()
+        self.port = self.broker.port
+
+    async def stop(self) -> None:
+        assert self.broker is not None
+        await self.broker.stop()
+
+    async def close(self) -> None:
+        await super().close()
+        await self.stop()
+
+
+@asynccontextmanager
+async def subject_of(name: str, folder: Path) -> AsyncIterator[Subject]:
+    """A subject whose broker runs."""
+    kind, _, protocol = name.partition(" ")
+    subject: Subject
+    if kind == "memory":
+        subject = MemorySubject(mqtt5=protocol == "5")
+    elif kind == "embedded":
+        subject = EmbeddedSubject(folder)
+    else:
+        subject = ProcessSubject("mosquitto", "5" if protocol == "5" else "3.1.1", folder)
+    await subject.start()
+    if isinstance(subject, SocketSubject):
+        await subject.open_proxy()
+    try:
+        yield subject
+    finally:
+        await subject.close()
