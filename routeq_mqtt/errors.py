@@ -19,6 +19,7 @@
 
     JobControl                  what a job raises to steer its own fate (not an error)
     ├── Retry                   run me again, later
+    ├── Release                 the same, and this run does not count
     └── Fail                    record me as failed, no more tries
 
 A job that overruns its `timeout` ends with the built-in ``TimeoutError``.
@@ -108,6 +109,23 @@ class Retry(JobControl):
     def __init__(self, reason: str = "asked for a retry", *, delay: float | None = None) -> None:
         if delay is not None and not delay >= 0:
             raise ConfigurationError(f"Retry: delay={delay!r} must be 0 seconds or more")
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Release(JobControl):
+    """Run this job again later, and do not count this run: ``raise Release(30)``.
+
+    For a job that could not even begin: what it needs is locked, or not there yet.
+
+    Args:
+        delay: seconds until it runs again; default 0.
+        reason: for the log; default "released".
+    """
+
+    def __init__(self, delay: float = 0.0, reason: str = "released") -> None:
+        if not delay >= 0:
+            raise ConfigurationError(f"Release: delay={delay!r} must be 0 seconds or more")
         super().__init__(reason)
         self.delay = delay
 

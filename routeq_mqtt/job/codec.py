@@ -48,38 +48,58 @@ def to_envelope(
     """
     if not isinstance(job, Job):
         raise TypeError(f"{job!r} is no job; pass an instance of a subclass of Job")
-    overrides = _overrides(job)
+    own = _own_options(job)
     job.job_id = new_id()
     return Envelope(
         id=job.job_id,
         job=type(job).name,
         data=job.data(),
         queue=queue or job.queue,
-        **overrides,
+        **{option: own[option] for option in _FIELDS & own.keys()},
         delay=delay,
         dispatched_at=now,
         run_at=run_at,
         expires_at=expires_at,
+        options=_travelling(job, own, now),
         headers=headers or {},
     )
 
 
-def _overrides(job: Job) -> dict[str, Any]:
+def _own_options(job: Job) -> dict[str, Any]:
     """Options that were set on this one job: they travel, and beat the class's."""
-    own = {option: vars(job)[option] for option in OPTIONS if option in vars(job)}
+    if _OPTIONS.isdisjoint(vars(job)):
+        return _NONE
+    own = {option: value for option, value in vars(job).items() if option in _OPTIONS}
     where = type(job).__name__
     for option, value in own.items():
-        if option == "name" or isinstance(value, Exponential):
+        if option in _OF_THE_CLASS or isinstance(value, Exponential):
             raise ConfigurationError(
                 f"{where}: {option}={shown(value)} cannot be set on one job; set it in the class"
             )
         check_option(where, option, value)
-    own.pop("queue", None)
     if own.get("timeout", 0) is None:
         own["timeout"] = 0
     if isinstance(own.get("backoff"), tuple):
         own["backoff"] = list(own["backoff"])
     return own
+
+
+def _travelling(job: Job, own: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """What goes into the map `options`; most jobs have nothing there."""
+    options = {option: own[option] for option in _SET_ON_ONE_JOB if option in own} if own else {}
+    if job.retry_until is not None:
+        options["retry_until"] = now + job.retry_until
+    return options
+
+
+_NONE: dict[str, Any] = {}
+_OPTIONS = frozenset(OPTIONS)
+_OF_THE_CLASS = frozenset({"name", "dont_retry_on"})
+_FIELDS = frozenset({"max_tries", "timeout", "retry_after", "backoff"})
+"""Options with a field of their own in the envelope."""
+
+_SET_ON_ONE_JOB = frozenset({"max_exceptions", "fail_on_timeout"})
+"""Those of the others that may be set on one job."""
 
 
 def from_envelope(envelope: Envelope) -> Job:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
+from routeq_mqtt.errors import Release
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
 from routeq_mqtt.job.middleware import check_all
@@ -43,6 +44,12 @@ class Job:
         retry_after: seconds before the next attempt; default 0.
         backoff: instead of `retry_after`: seconds, a list of seconds (one for each further attempt,
             the last one repeats), or `Exponential`.
+        retry_until: seconds after its dispatch; no further attempt begins later. Without a
+            `max_tries` of its own, such a class is tried as often as fits; default None.
+        max_exceptions: errors at most, whatever `max_tries` says: for jobs that often ask for a
+            `Retry`, which is none; default None.
+        fail_on_timeout: whether a run that takes longer than `timeout` is the last; default False.
+        dont_retry_on: errors that no further attempt would mend; default ().
         name: the wire name; default: the class's name.
         middleware: coroutine functions around `handle`, outermost first; default none.
 
@@ -62,6 +69,10 @@ class Job:
     timeout: ClassVar[float | None] = 60
     retry_after: ClassVar[float] = 0
     backoff: ClassVar[float | list[float] | tuple[float, ...] | Exponential | None] = None
+    retry_until: ClassVar[float | None] = None
+    max_exceptions: ClassVar[int | None] = None
+    fail_on_timeout: ClassVar[bool] = False
+    dont_retry_on: ClassVar[tuple[type[Exception], ...]] = ()
     name: ClassVar[str] = "Job"
     middleware: ClassVar[Sequence[Middleware]] = ()
 
@@ -101,6 +112,14 @@ class Job:
 
     async def failed(self, error: BaseException) -> None:
         """Called once, when no more tries are left. May be a plain function."""
+
+    def release(self, delay: float = 0.0) -> NoReturn:
+        """End this run now and run again in `delay` seconds; this one does not count.
+
+        Raises:
+            Release: always; let it pass.
+        """
+        raise Release(delay)
 
     def data(self) -> dict[str, Any]:
         """What travels as data: the public attributes, without options set on this one job."""

@@ -14,7 +14,18 @@ from routeq_mqtt.wire.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OPTIONS = ("queue", "max_tries", "timeout", "retry_after", "backoff", "name")
+OPTIONS = (
+    "queue",
+    "max_tries",
+    "timeout",
+    "retry_after",
+    "backoff",
+    "retry_until",
+    "max_exceptions",
+    "fail_on_timeout",
+    "dont_retry_on",
+    "name",
+)
 _SIMILAR = 0.8
 _LONGEST_NAME = 200
 
@@ -40,6 +51,10 @@ _VALUES: dict[str, tuple[type, ...]] = {
     "timeout": (int, float),
     "retry_after": (int, float),
     "backoff": (int, float, list, tuple, Exponential),
+    "retry_until": (int, float),
+    "max_exceptions": (int,),
+    "fail_on_timeout": (bool,),
+    "dont_retry_on": (tuple, type),
 }
 """What an option is set to: a constant of another type only happens to be called alike."""
 
@@ -105,6 +120,12 @@ def _is_name(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
 
 
+def _are_errors(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in value
+    )
+
+
 _RULES = {
     "max_tries": (_is_tries, "a whole number, 1 or more"),
     "timeout": (
@@ -113,5 +134,15 @@ _RULES = {
     ),
     "retry_after": (_is_seconds, "0 seconds or more"),
     "backoff": (_is_backoff, "seconds, a list of 1 to 1000 of them, or Exponential(…)"),
+    "retry_until": (
+        lambda value: value is None or _is_seconds(value),
+        "0 seconds or more after its dispatch, or None",
+    ),
+    "max_exceptions": (
+        lambda value: value is None or _is_tries(value),
+        "a whole number, 1 or more, or None",
+    ),
+    "fail_on_timeout": (lambda value: type(value) is bool, "True or False"),
+    "dont_retry_on": (_are_errors, "a tuple of exception classes, for example (ValueError,)"),
     "name": (_is_name, f"a printable text of 1 to {_LONGEST_NAME} characters"),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import RouteqError, UnreadableMessage
 from routeq_mqtt.scheduler.rows import Counts, NewRow
 from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.options import from_the_start
 from routeq_mqtt.wire.packing import unpack
 from routeq_mqtt.wire.record import FailedRecord
 
@@ -141,6 +142,8 @@ class Registrar:
             deaths=0,
             deliveries=envelope.deliveries + 1,
             errors=[],
+            dispatched_at=self._context.clock.now(),
+            options=from_the_start(envelope.options),
             delay=None,
             run_at=None,
             expires_at=None,

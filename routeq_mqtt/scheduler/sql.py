@@ -13,14 +13,15 @@ OPEN = (
 
 COLUMNS = "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope"
 
-# A row that is done, or has this attempt already, drops the newcomer.
+# A row that is done, or has this delivery of this attempt already, drops the newcomer.
 TAKE = """
 INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
     run_at = excluded.run_at, expires_at = excluded.expires_at, envelope = excluded.envelope
-WHERE jobs.state <> 'done' AND excluded.attempt > jobs.attempt
+WHERE jobs.state <> 'done'
+    AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
 """
 
 # From a dead worker's session: only what that worker held of ours comes back, and once.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import UnreadableMessage, UnsupportedVersion
 from routeq_mqtt.wire import checks
 from routeq_mqtt.wire.attempts import bounded
+from routeq_mqtt.wire.options import check_options
 from routeq_mqtt.wire.packing import ensure_packable, pack, unpack
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Envelope:
         delay: seconds; run it that long after the scheduler gets it.
         dispatched_at, run_at, expires_at: UTC epoch seconds.
         stored: a row in the scheduler waits for the outcome.
+        options: what only some jobs need, see `wire.options`.
         headers: trace context, tenant, anything.
         errors: of each attempt so far, for the failed record; bounded when encoded.
         extra: fields that this version does not know, kept.
@@ -60,6 +62,7 @@ class Envelope:
     run_at: float | None = None
     expires_at: float | None = None
     stored: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class Envelope:
         _check_version(raw.get("v"))
         if raw.get("job") is None:
             raise UnreadableMessage(f"the field `job` is missing; it must be {_JOB}")
-        values: dict[str, Any] = {**_ABSENT, "data": {}, "headers": {}, "errors": []}
+        values: dict[str, Any] = {**_ABSENT, "data": {}, "options": {}, "headers": {}, "errors": []}
         extra: dict[str, Any] = {}
         for name, value in raw.items():
             check = _CHECKS.get(name)
@@ -183,6 +186,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "run_at": checks.epoch("run_at"),
     "expires_at": checks.epoch("expires_at"),
     "stored": checks.boolean("stored"),
+    "options": check_options,
     "headers": checks.text_map("headers"),
     "errors": checks.flat_maps("errors"),
 }
@@ -192,7 +196,7 @@ _READ = attrgetter(*_NAMES)
 _PUT = [(name, vars(Envelope)[name].__set__) for name in _NAMES]
 _ABSENT = {spec.name: spec.default for spec in fields(Envelope)}
 _DEFAULTS: list[tuple[str, object]] = [
-    (name, {} if name in {"data", "headers"} else _ABSENT[name])
+    (name, {} if name in {"data", "options", "headers"} else _ABSENT[name])
     for name in _NAMES
     if name not in {"job", "errors", "extra"}
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import (
     Fail,
+    Release,
     Retry,
     UnknownJob,
     UnreadableMessage,
@@ -22,7 +23,7 @@ from routeq_mqtt.job.codec import from_envelope
 from routeq_mqtt.job.middleware import around, wrapped
 from routeq_mqtt.wire.record import FailedRecord
 from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
-from routeq_mqtt.worker.policy import RetryPolicy
+from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,12 +107,14 @@ class Executor:
                 value = await self._handle(job)
         except Fail as error:
             return self._failed(held, envelope, job, "failed on purpose", error)
+        except Release as error:
+            return self._released(held, envelope, error)
         except Retry as error:
             return self._next(held, envelope, job, policy, error, error.delay)
         except Exception as error:  # noqa: BLE001 - the job boundary
             if scope.expired() and isinstance(error, TimeoutError):
                 error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
-                return self._next(held, envelope, job, policy, error, None, reason="timeout")
+                return self._next(held, envelope, job, policy, error, None, timed_out=True)
             return self._next(held, envelope, job, policy, error, None)
         return Done(value)
 
@@ -148,20 +151,33 @@ class Executor:
         policy: RetryPolicy,
         error: BaseException,
         delay: float | None,
-        reason: str = "exception",
+        *,
+        timed_out: bool = False,
     ) -> Outcome:
-        if envelope.attempt >= policy.max_tries:
-            return self._failed(held, envelope, job, reason, error)
+        now = self._clock.now()
+        wait = policy.delay_before(envelope.attempt + 1) if delay is None else delay
+        options = options_after(type(job), envelope, error, now)
+        over = why_no_more(
+            type(job),
+            options,
+            envelope.attempt,
+            policy,
+            error,
+            timed_out=timed_out,
+            next_at=now + wait,
+        )
+        if over is not None:
+            return self._failed(held, envelope, job, over, error)
         errors = [*envelope.errors, self._error(envelope, error)]
         following = envelope.evolve(
             id=held.job_id,
             queue=held.queue,
             attempt=envelope.attempt + 1,
+            options=options,
             errors=errors,
             delay=None,
             run_at=None,
         )
-        wait = policy.delay_before(envelope.attempt + 1) if delay is None else delay
         log.info(
             "job=%s id=%s queue=%s attempt=%d outcome=again delay=%.3f error=%r",
             envelope.job,
@@ -172,6 +188,25 @@ class Executor:
             error,
         )
         return Again(following, wait, f"{type(error).__name__}: {error}")
+
+    def _released(self, held: Held, envelope: Envelope, error: Release) -> Again:
+        """The same attempt again: only the delivery tells it from the one that ends here."""
+        same = envelope.evolve(
+            id=held.job_id,
+            queue=held.queue,
+            deliveries=envelope.deliveries + 1,
+            delay=None,
+            run_at=None,
+        )
+        log.info(
+            "job=%s id=%s queue=%s attempt=%d outcome=released delay=%.3f",
+            envelope.job,
+            held.job_id,
+            held.queue,
+            envelope.attempt,
+            error.delay,
+        )
+        return Again(same, error.delay, str(error))
 
     # -- failing -------------------------------------------------------------------------------
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.errors import Retry
 from routeq_mqtt.job.backoff import Backoff, seconds_before
 from routeq_mqtt.job.job import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from routeq_mqtt.wire.envelope import Envelope
+
+
+_UNLIMITED = 1 << 52
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class RetryPolicy:
         tries = job_class.max_tries
         if envelope.max_tries is not None:
             tries = envelope.max_tries
+        elif job_class.retry_until is not None and not _sets(job_class, "max_tries"):
+            tries = _UNLIMITED
         elif max_tries is not None and not _sets(job_class, "max_tries"):
             tries = max_tries
         return cls(limit or None, tries, _backoff(job_class, envelope))
@@ -51,6 +60,59 @@ class RetryPolicy:
     def delay_before(self, attempt: int) -> float:
         """Seconds to wait before an attempt."""
         return seconds_before(attempt, self.backoff)
+
+
+def options_after(
+    job_class: type[Job], envelope: Envelope, error: BaseException, now: float
+) -> dict[str, Any]:
+    """The options that a job has after an error, for its next attempt.
+
+    Asking for a `Retry` is no exception. A device may not know until when its job may be retried.
+    """
+    options = envelope.options
+    if job_class.max_exceptions is not None or "max_exceptions" in options:
+        count = options.get("exceptions", 0) + (not isinstance(error, Retry))
+        options = options | {"exceptions": count}
+    if job_class.retry_until is not None and "retry_until" not in options:
+        since = now if envelope.dispatched_at is None else envelope.dispatched_at
+        options = options | {"retry_until": since + job_class.retry_until}
+    return options
+
+
+def why_no_more(
+    job_class: type[Job],
+    options: Mapping[str, Any],
+    attempt: int,
+    policy: RetryPolicy,
+    error: BaseException,
+    *,
+    timed_out: bool,
+    next_at: float,
+) -> str | None:
+    """Why the run that just ended was the last one, as a failed record says it; None: it was not.
+
+    Args:
+        job_class: of the job.
+        options: as they are after the error.
+        attempt: that has ended.
+        policy: what held for it.
+        error: that ended it.
+        timed_out: it ran longer than its timeout.
+        next_at: when the next attempt would begin, UTC epoch seconds.
+    """
+    if isinstance(error, job_class.dont_retry_on):
+        return "not to be retried"
+    last = attempt >= policy.max_tries
+    if timed_out and (last or options.get("fail_on_timeout", job_class.fail_on_timeout)):
+        return "timeout"
+    if last:
+        return "exception"
+    most = options.get("max_exceptions", job_class.max_exceptions)
+    if most is not None and options["exceptions"] >= most:
+        return "max_exceptions"
+    if next_at > options.get("retry_until", inf):
+        return "retry_until"
+    return None
 
 
 def _backoff(job_class: type[Job], envelope: Envelope) -> Backoff:
