@@ -7,6 +7,7 @@ and a broker that lost its memory.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ class Census:
         self._asked: dict[str, int] = {}
         self._sessions: set[str] = set()
         self._done: list[tuple[str, int]] = []
+        self._moved: set[str] = set()
+        self._turn = asyncio.Lock()
+        publisher.releasing = self._released
 
     @property
     def open(self) -> bool:
@@ -41,19 +45,39 @@ class Census:
         return bool(self._asked)
 
     async def ask(self) -> None:
-        """Begin: every row that is released now, to every session that may hold it."""
-        released = await self._context.store.released()
-        self._number += 1
-        self._asked = dict(released)
-        self._done = []
-        self._sessions = self._all_sessions()
-        if not self._asked:
+        """Begin: every row that is released now, to every session that may hold it.
+
+        Raises:
+            StoreUnavailable: the rows cannot be read.
+        """
+        async with self._turn:
+            self._asked, self._done = {}, []
+            self._moved = set(self._publisher.publishing)
+            released = dict(await self._context.store.released())
+            for job_id in self._moved:
+                released.pop(job_id, None)
+            self._number += 1
+            self._asked = released
+            self._sessions = self._all_sessions()
+        await self.ask_again()
+
+    async def ask_again(self) -> None:
+        """Ask those who have not answered: a worker that has just come may not have heard."""
+        if not self.open:
             return
-        log.info("census of %d rows in %d sessions", len(self._asked), len(self._sessions))
-        question = pack({"census": self._number, "jobs": [list(pair) for pair in released]})
-        topics = [self._context.topics.session(session) for session in self._sessions]
+        number, sessions = self._number, list(self._sessions)
+        log.info("census of %d rows in %d sessions", len(self._asked), len(sessions))
+        question = pack({"census": number, "jobs": [list(pair) for pair in self._asked.items()]})
+        topics = [self._context.topics.session(session) for session in sessions]
         await self._context.publish_all([(topic, question) for topic in topics])
-        await self._close_if_complete()
+        if number == self._number:
+            await self._close_if_complete()
+
+    def _released(self, ids: set[str]) -> None:
+        """Rows that go out now, to whomever, are no matter of a census that began before."""
+        self._moved |= ids if self._turn.locked() else set()
+        for job_id in ids:
+            self._asked.pop(job_id, None)
 
     def _all_sessions(self) -> set[str]:
         """Of every worker that has not been adopted: the lost ones answer by their adoption."""
@@ -84,13 +108,13 @@ class Census:
     async def _close_if_complete(self) -> None:
         if self._sessions or not (self._asked or self._done):
             return
-        missing, self._asked = self._asked, {}
-        done, self._done = self._done, []
+        missing, done = list(self._asked), self._done
+        self._asked, self._done = {}, []
         store = self._context.store
         if done:
             await store.done(done, self._context.clock.now())
         if missing:
             log.warning("nobody holds %d released rows, parked again", len(missing))
-            await store.park(list(missing))
+            await store.park(missing)
         await self._publisher.count()
         self._context.parked.fire()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
+
+from routeq_mqtt.scheduler.rows import StoreUnavailable
 
 if TYPE_CHECKING:
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.publisher import Publisher
 
+log = logging.getLogger(__name__)
+
 _BATCH = 500
+_STORE_AGAIN = 1.0
 _EMPTY_AGAIN = 1.0
 """Seconds until a queue is tried again whose workers are online but not yet in their group."""
 
@@ -28,11 +35,18 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed whenever something was parked, a worker came or a row was done."""
+        parked = self._context.parked
         while True:
-            fed = await self.feed()
+            since = parked.fired
+            try:
+                fed = await self.feed()
+            except StoreUnavailable as error:
+                log.error("cannot feed, rows wait: error=%s", error)
+                await asyncio.sleep(_STORE_AGAIN)
+                continue
             if not fed:
                 wait = _EMPTY_AGAIN if self._rejected else None
-                await self._context.parked.wait(wait)
+                await parked.wait(wait, since=since)
 
     async def feed(self) -> int:
         """One pass over all queues; how many rows workers took."""

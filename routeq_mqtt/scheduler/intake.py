@@ -20,7 +20,7 @@ from routeq_mqtt.wire.packing import unpack
 from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control import Control
@@ -93,11 +93,7 @@ class Intake:
     async def commit(self) -> None:
         """One pass: a batch of messages into the store, then their acknowledgements."""
         taken = list(itertools.islice(self._waiting, _BATCH))
-        batch = Batch()
-        for _, message in taken:
-            await self._sort(message, batch)
-        self._context.hook("before commit")
-        await self._store(batch)
+        batch = await self._stored(taken)
         self._context.hook("after commit")
         for connection, message in taken:
             connection.acknowledge(message)
@@ -105,13 +101,18 @@ class Intake:
             connection, _ = self._waiting.popleft()
         if len(self._waiting) <= _LOW:
             connection.resume()
-        await self._tell(batch)
+        self._tell(batch)
 
-    async def _store(self, batch: Batch) -> None:
-        """Store a batch; while the disk is full or read-only, its messages wait at the broker."""
+    async def _stored(self, taken: Sequence[Waiting]) -> Batch:
+        """Store messages; while the disk is full or read-only, they wait at the broker."""
         while True:
             try:
+                batch = Batch()
+                for _, message in taken:
+                    await self._sort(message, batch)
+                self._context.hook("before commit")
                 await self._store_once(batch)
+                await self._publisher.count()
             except StoreUnavailable as error:
                 log.error(
                     "cannot commit, jobs wait at the broker waiting=%d error=%s",
@@ -120,7 +121,7 @@ class Intake:
                 )
                 await self._arrived.wait(_TRY_AGAIN)
             else:
-                return
+                return batch
 
     async def _store_once(self, batch: Batch) -> None:
         """Rows before outcomes: a job and its outcome may come in one batch."""
@@ -143,8 +144,7 @@ class Intake:
         recent = set(self._tagged)
         return [packet_id for packet_id in old if packet_id not in recent]
 
-    async def _tell(self, batch: Batch) -> None:
-        await self._publisher.count()
+    def _tell(self, batch: Batch) -> None:
         for request in batch.replies:
             self._context.reply(request, result=request["taken"])
         if any(row.state == "delayed" for row in batch.rows):

@@ -12,7 +12,7 @@ from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import NewFailed, Row
@@ -26,6 +26,11 @@ FEED_WINDOW = 2_000
 class Publisher:
     """Releases rows to the delivery topic.
 
+    Attributes:
+        in_flight: rows of each queue that are released and not yet done.
+        publishing: ids of rows that are on their way and not yet acknowledged.
+        releasing: called with the ids of rows that are about to be released.
+
     Args:
         context: what the roles share.
         window: rows of one queue in the workers' hands at most.
@@ -35,6 +40,8 @@ class Publisher:
         self._context = context
         self.window = window
         self.in_flight: Counter[str] = Counter()
+        self.publishing: set[str] = set()
+        self.releasing: Callable[[set[str]], None] = lambda ids: None
 
     async def count(self) -> None:
         """Take the number of released rows from the store."""
@@ -53,11 +60,13 @@ class Publisher:
         """
         context = self._context
         rows = await self._without_expired(rows)
-        await context.store.release([row.id for row in rows])
-        self.in_flight.update(row.queue for row in rows)
-        context.hook("released")
-        reasons = await context.publish_all([(context.delivery(r.queue), r.envelope) for r in rows])
-        context.hook("published")
+        ids = {row.id for row in rows}
+        self.publishing |= ids
+        self.releasing(ids)
+        try:
+            reasons = await self._publish(rows)
+        finally:
+            self.publishing -= ids
         back = [
             row
             for row, reason in zip(rows, reasons, strict=True)
@@ -68,6 +77,15 @@ class Publisher:
             await context.store.park([row.id for row in back])
             self.in_flight.subtract(row.queue for row in back)
         return len(rows) - len(back)
+
+    async def _publish(self, rows: Sequence[Row]) -> list[int | None]:
+        context = self._context
+        await context.store.release([row.id for row in rows])
+        self.in_flight.update(row.queue for row in rows)
+        context.hook("released")
+        reasons = await context.publish_all([(context.delivery(r.queue), r.envelope) for r in rows])
+        context.hook("published")
+        return reasons
 
     async def _without_expired(self, rows: Sequence[Row]) -> list[Row]:
         now = self._context.clock.now()

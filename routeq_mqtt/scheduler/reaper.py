@@ -142,6 +142,7 @@ class Reaper:
         for queue, session in zip(status.queues, status.sessions, strict=True):
             await self._adopt_session(session, queue, running, charge=not polite)
             await self._census.answered_for(session)
+        await self._census.ask()  # a row that it had and its broker forgot is nowhere now
         await self._say(status, "adopted")
         await self._context.say(self._context.topics.running(status.id), b"")
         if polite:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
+
+from routeq_mqtt.scheduler.rows import StoreUnavailable
 
 if TYPE_CHECKING:
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.publisher import Publisher
 
+log = logging.getLogger(__name__)
+
 _BATCH = 500
+_STORE_AGAIN = 1.0
 _LOOK_EVERY = 10.0
 """Seconds of waiting at most while rows are delayed: the wall clock may be set meanwhile."""
 
@@ -27,14 +34,21 @@ class Releaser:
 
     async def run(self) -> None:
         """Release what is due, then wait for what is due next; nothing delayed, no polling."""
+        delayed = self._context.delayed
         while True:
-            if await self.release_due():
+            since = delayed.fired
+            try:
+                if await self.release_due():
+                    continue
+                due = await self._context.store.next_due()
+            except StoreUnavailable as error:
+                log.error("cannot release, rows wait: error=%s", error)
+                await asyncio.sleep(_STORE_AGAIN)
                 continue
-            due = await self._context.store.next_due()
             wait = None
             if due is not None:
                 wait = min(max(0.0, due - self._context.clock.now()), _LOOK_EVERY)
-            await self._context.delayed.wait(wait)
+            await delayed.wait(wait, since=since)
 
     async def release_due(self) -> int:
         """One pass; how many rows it moved."""

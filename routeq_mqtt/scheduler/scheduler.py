@@ -25,6 +25,7 @@ from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
 from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
 from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
+from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID, Topics
 from routeq_mqtt.transport.link import Link
@@ -33,7 +34,7 @@ from routeq_mqtt.version import VERSION
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from routeq_mqtt.clock import Clock
@@ -46,6 +47,10 @@ _NEVER = 0xFFFFFFFF
 """Session expiry (MQTT 5, 3.1.2.11.2): the broker keeps collecting for us without an end."""
 
 _KEEP_ALIVE = 5
+
+_ASK_AGAIN = 5.0
+"""Seconds until sessions that did not answer are asked again."""
+_STORE_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +203,10 @@ class Scheduler:
 
     async def _set_up(self, connection: Connection) -> None:
         topics, surroundings = self._topics, self._context.surroundings
-        self._context.fleet.members.clear()
+        # The members stay: a broker that lost its memory has forgotten their statuses; those that
+        # are gone for good fall silent.
+        for member in self._context.fleet.members.values():
+            member.heard_at = self._clock.monotonic()
         await connection.subscribe(*self._context.fleet.filters())
         await surroundings.look(connection)
         inputs = [
@@ -223,13 +231,22 @@ class Scheduler:
         """After each connect, ask who holds what."""
         while True:
             connection = await self._context.link.ready()
-            await self._census.ask()
+            await self._ask(self._census.ask)
             self._context.fleet_changed.fire()
             self._context.parked.fire()
             if not self.online.is_set():
                 self.online.set()
                 log.info("scheduler instance=%s online", self._status.instance)
-            await asyncio.shield(connection.lost)
+            while not (await asyncio.wait({connection.lost}, timeout=_ASK_AGAIN))[0]:
+                await self._ask(self._census.ask_again)
+
+    async def _ask(self, ask: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await ask()
+            except StoreUnavailable as error:
+                log.error("cannot ask who holds what: error=%s", error)
+                await asyncio.sleep(_STORE_AGAIN)
 
     # -- messages ------------------------------------------------------------------------------
 

@@ -19,6 +19,14 @@ class Holder(Protocol):
         """The outcome is safe in its next place: acknowledge."""
         ...
 
+    def owns(self, held: Held) -> bool:
+        """Whether the broker is connected and has not given the message to somebody else."""
+        ...
+
+    async def until_owned(self, held: Held) -> None:
+        """Wait until the broker has said so."""
+        ...
+
 
 class Held:
     """One job between its PUBLISH and its PUBACK.

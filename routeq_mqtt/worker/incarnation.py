@@ -36,13 +36,20 @@ if TYPE_CHECKING:
     from routeq_mqtt.presence.status import WorkerState
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.seam import Transport
+    from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.worker.held import Held
     from routeq_mqtt.worker.options import WorkerOptions
 
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY = 0.1
+_REPORT_SPACING, _REPORT_BURST = 0.05, 1.0
+"""Seconds: 20 reports a second in the long run, 20 at once; a start beyond that is told a little
+later, with others, and may be missed if it kills its worker within `_REPORT_EVERY`."""
+
 _REPORTED_IDS = 1_000
+_SUSPECT = 2
+"""Deaths after which a job no longer runs beside others like it: they would be charged with it."""
 _SETTLE_TIMEOUT = 5.0
 
 
@@ -88,6 +95,8 @@ class Incarnation:
         self._options = options
         self._ended = ended
         self._reporting: asyncio.TimerHandle | None = None
+        self._report_due = 0.0
+        self._suspects = asyncio.Lock()
         self.sender = Sender(transport, topics, f"{self.id}.out", clock=clock)
         self.requests = Requests(self.sender)
         self.events = Events(self.sender, clock, self.id, enabled=options.events)
@@ -189,11 +198,15 @@ class Incarnation:
         self.pool.close()
         for session in self.sessions:
             session.leave_group()
+        for held in list(self.pool.running):
+            if not held.started:  # it waits for a broker that is away: it is adopted
+                self.pool.drop(held)
         await self.pool.finish(self._options.shutdown_timeout)
         await self.settler.finish(_SETTLE_TIMEOUT)
         self.events.flush()
         self._stop_reporting()
         empty = await asyncio.gather(*(session.close() for session in self.sessions))
+        self._tell_load(b"" if all(empty) else encode(WorkerLoad()))
         await self._leave(None if all(empty) else "stopped")
 
     async def abandon(self) -> None:
@@ -217,21 +230,29 @@ class Incarnation:
     # -- a job ---------------------------------------------------------------------------------
 
     async def _run(self, held: Held) -> None:
+        if not self._is_ours(held):
+            await self._until_ours(held)
+        if held.envelope is not None and held.envelope.deaths >= _SUSPECT:
+            async with self._suspects:
+                await self._run_ours(held)
+        else:
+            await self._run_ours(held)
+
+    async def _run_ours(self, held: Held) -> None:
         self.last_activity = self._clock.monotonic()
         held.started = True
         envelope = held.envelope
         job = envelope.job if envelope is not None else "?"
         attempt = envelope.attempt if envelope is not None else 1
         try:
-            if envelope is not None and envelope.deliveries > 1:
-                # A worker died holding it. Should we die of it too, the reaper must know.
-                await self._presence.announce(self._load())
-            self._report_soon()
+            await self._tell_start(envelope)
             if held.job_id in self.orders.cancelled:
                 outcome: Outcome = Cancelled()
             else:
                 self.events.tell(held.queue, "started", held.job_id, job, attempt=attempt)
                 outcome = await self.executor.execute(held)
+            if not self._is_ours(held):
+                await self._until_ours(held)
         except asyncio.CancelledError:
             if held.dropped or held.job_id not in self.orders.cancelled:
                 raise
@@ -242,6 +263,31 @@ class Incarnation:
         self._count(held, outcome, job, attempt)
         self.settler.settle(held, outcome)
         self._ended(held, outcome)
+
+    async def _tell_start(self, envelope: Envelope | None) -> None:
+        """Report a start: now, while there are few; soon, together with others."""
+        if envelope is not None and envelope.deliveries > 1:
+            # A worker died holding it. Should we die of it too, the reaper must know.
+            await self.sender.link.ready()
+        elif self._clock.monotonic() < self._report_due - _REPORT_BURST:
+            self._report_soon()
+            return
+        self._report()
+        await asyncio.sleep(0)  # the bytes are with the kernel after this turn of the loop
+
+    def _is_ours(self, held: Held) -> bool:
+        """Whether nobody can have taken the job over.
+
+        A process that was stopped, or cut off, for longer than its lease may find its jobs running
+        elsewhere: it starts none and settles none before it knows.
+        """
+        return self._clock.monotonic() < self._presence.sound_until and held.holder.owns(held)
+
+    async def _until_ours(self, held: Held) -> None:
+        """Wait until we know; a job that went to somebody else is cancelled here meanwhile."""
+        while not self._is_ours(held):
+            await self._gate()
+            await held.holder.until_owned(held)
 
     def _count(self, held: Held, outcome: Outcome, job: str, attempt: int) -> None:
         self.last_activity = self._clock.monotonic()
@@ -332,10 +378,23 @@ class Incarnation:
             self._reporting = asyncio.get_running_loop().call_later(_REPORT_EVERY, self._report)
 
     def _report(self) -> None:
+        """Publish the load from the worker's own loop: it is what knows it.
+
+        As long as there are few reports, each job is in one that left before the job began: one
+        that kills its worker at once is found out at once.
+        """
         self._stop_reporting()
-        self._presence.report(self._load())
-        if not self.pool.empty:
+        self._report_due = max(self._clock.monotonic(), self._report_due) + _REPORT_SPACING
+        told = self._tell_load(self._load())
+        if not told or not self.pool.empty:
             self._report_soon()
+
+    def _tell_load(self, load: bytes) -> bool:
+        connection = self.sender.link.connection
+        if connection is None or self.is_fenced:
+            return False
+        connection.publish(self._topics.running(self.id), load, retain=True)
+        return True
 
     def _stop_reporting(self) -> None:
         if self._reporting is not None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.presence.status import (
     HEARTBEAT,
-    WorkerLoad,
     WorkerState,
     WorkerStatus,
     decode,
@@ -38,9 +38,16 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 5
 
+LEASE = 1.5 * KEEP_ALIVE
+"""Seconds from a status of ours until the broker may fire our Last Will (MQTT 5, 3.1.2.10): that
+long after the last status that came back to us nobody can have adopted our sessions."""
+
 
 class Presence:
     """The presence of one worker, on whichever loop runs it.
+
+    Attributes:
+        sound_until: until then (monotonic seconds) the sessions are surely ours.
 
     Args:
         transport, topics, clock: the bus.
@@ -73,7 +80,8 @@ class Presence:
         self._echoed = 0
         self._looked = False
         self._is_fenced = False
-        self._load: bytes | None = None
+        self.sound_until = float("-inf")
+        self._said: deque[tuple[int, float]] = deque()
         self._beating: asyncio.Task[None] | None = None
         self._own = topics.worker(status.id)
         self._mark = topics.session(status.id)
@@ -99,18 +107,6 @@ class Presence:
             wanted = min(wanted, self._seq)
         return not self._is_fenced
 
-    def report(self, load: bytes) -> None:
-        """Publish the load; while there is no connection, the latest one waits for it."""
-        connection = self.link.connection
-        self._load = load if connection is None else None
-        if connection is not None and not self._is_fenced:
-            connection.publish(self._topics.running(self._status.id), load, retain=True)
-
-    async def announce(self, load: bytes) -> None:
-        """Publish the load, and wait until the broker has it."""
-        connection = await self.link.ready()
-        await connection.publish(self._topics.running(self._status.id), load, retain=True)
-
     async def leave(self, state: WorkerState | None) -> None:
         """Stop beating; say why, or clear the status where `state` is None (nothing is left)."""
         if self._beating is not None:
@@ -118,8 +114,6 @@ class Presence:
         connection = self.link.connection
         if connection is not None and not self._is_fenced:
             said = b"" if state is None else self._status_bytes(state)
-            running = b"" if state is None else encode(WorkerLoad())
-            connection.publish(self._topics.running(self._status.id), running, retain=True)
             await connection.publish(self._own, said, retain=True)
         await self.link.close()
 
@@ -135,8 +129,6 @@ class Presence:
             await self._heard.wait()
         if not self._is_fenced and not connection.lost.done():
             self._publish_status(connection, self._state)
-            if self._load is not None:
-                connection.publish(self._topics.running(self._status.id), self._load, retain=True)
 
     def _deliver(self, connection: Connection, message: Message) -> None:
         connection.acknowledge(message)
@@ -147,8 +139,14 @@ class Presence:
             if status is not None and status.state in {"adopting", "adopted"}:
                 self._fence()
             elif status is not None and status.state != "lost":
-                self._echoed = max(self._echoed, status.seq)
+                self._echo(status.seq)
         self._heard.fire()
+
+    def _echo(self, seq: int) -> None:
+        """A status of ours came back: when we sent it, the sessions were ours."""
+        self._echoed = max(self._echoed, seq)
+        while self._said and self._said[0][0] <= seq:
+            self.sound_until = self._said.popleft()[1] + LEASE
 
     def _fence(self) -> None:
         if not self._is_fenced:
@@ -169,6 +167,7 @@ class Presence:
 
     def _status_bytes(self, state: WorkerState) -> bytes:
         self._seq += 1
+        self._said.append((self._seq, self._clock.monotonic()))
         return encode(replace(self._status, state=state, seq=self._seq, at=self._clock.now()))
 
     async def _beat(self) -> None:

@@ -27,12 +27,9 @@ class Present(Protocol):
         """Whether the sessions are still ours."""
         ...
 
-    def report(self, load: bytes) -> None:
-        """Publish the load, soon."""
-        ...
-
-    async def announce(self, load: bytes) -> None:
-        """Publish the load, and wait until the broker has it."""
+    @property
+    def sound_until(self) -> float:
+        """Until then (monotonic seconds) the sessions are surely ours."""
         ...
 
     async def leave(self, state: WorkerState | None) -> None:
@@ -97,19 +94,11 @@ class PresenceThread:
         """Whether the sessions are still ours."""
         return await self._there(lambda presence: presence.lease())
 
-    def report(self, load: bytes) -> None:
-        """Publish the load, soon."""
-
-        def tell() -> None:
-            if self._presence is not None:
-                self._presence.report(load)
-
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell)
-
-    async def announce(self, load: bytes) -> None:
-        """Publish the load, and wait until the broker has it."""
-        await self._there(lambda presence: presence.announce(load))
+    @property
+    def sound_until(self) -> float:
+        """Until then (monotonic seconds) the sessions are surely ours."""
+        # Only written there, only read here.
+        return self._presence.sound_until if self._presence is not None else float("-inf")
 
     async def leave(self, state: WorkerState | None) -> None:
         """Say why we go, and end the thread."""

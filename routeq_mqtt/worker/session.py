@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.link import Link
 from routeq_mqtt.transport.seam import ConnectOptions
 from routeq_mqtt.wire.envelope import Envelope
@@ -91,6 +92,7 @@ class QueueSession:
         self._mark_seen: Callable[[int], None] = lambda number: None
         self._leaving = False
         self._left: asyncio.Future[Any] | None = None
+        self._news = Signal()
         self.link = Link(
             transport,
             ConnectOptions(
@@ -141,6 +143,8 @@ class QueueSession:
             else:
                 log.warning("the broker forgot a job id=%s queue=%s", held.job_id, self.queue)
         self._unsure.clear()
+        self._news.fire()
+        self._pause_when_full(connection)
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -164,7 +168,11 @@ class QueueSession:
             held.key = (*held.key, object())  # without an id, and alike to the byte
         self.held[held.key] = held
         self._jobs.add(held)
-        if len(self.held) >= self._window:
+        self._pause_when_full(connection)
+
+    def _pause_when_full(self, connection: Connection) -> None:
+        # What we are unsure of is decided by what we have yet to read.
+        if len(self.held) >= self._window and not self._unsure:
             connection.pause()
 
     def _hold(self, connection: Connection, message: Message) -> Held:
@@ -182,6 +190,7 @@ class QueueSession:
         before = self._unsure.pop(held.key, None)
         if before is not None:
             before.connection, before.message = held.connection, held.message
+            self._news.fire()
             return True
         if held.key in self._ended:
             held.connection.acknowledge(held.message)
@@ -219,6 +228,20 @@ class QueueSession:
         held.connection.acknowledge(held.message)
         if self._connection is not None and len(self.held) <= self._window // 2:
             self._connection.resume()
+
+    def owns(self, held: Held) -> bool:
+        """Whether the broker is connected and has not given the message to somebody else."""
+        connection = self._connection
+        return (
+            connection is not None and not connection.lost.done() and held.key not in self._unsure
+        )
+
+    async def until_owned(self, held: Held) -> None:
+        """Wait until the broker has said so; on the way `Jobs.drop` may cancel the job."""
+        while not self.owns(held):
+            await self.link.ready()
+            if not self.owns(held):
+                await self._news.wait()
 
     def done_lately(self) -> dict[str, int]:
         """Jobs that were done here lately, each with its latest attempt."""

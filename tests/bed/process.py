@@ -86,7 +86,7 @@ class Process:
         """Wait for the end; the exit code."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                await self._reader
+                await asyncio.shield(self._reader)
                 return await self._process.wait()
         except TimeoutError:
             raise AssertionError(f"{self.name} does not end:\n{self.output}") from None

@@ -1,0 +1,61 @@
+"""A scheduler that kills itself with SIGKILL at a step: the test's own entry point.
+
+ROUTEQ_TEST_DIE_AT="after commit;3" kills it when it comes to that step for the third time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from routeq_mqtt.cli.common import set_up_logging
+from routeq_mqtt.cli.signals import stopping
+from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.transport.aio import AioTransport
+
+VARIABLE = "ROUTEQ_TEST_DIE_AT"
+
+STEPS = (
+    "before commit",
+    "after commit",
+    "released",
+    "published",
+    "adopting: before commit",
+    "adopting: after commit",
+)
+
+
+class DieAt:
+    """A `Hook`: counts how often a step is reached."""
+
+    def __init__(self, wanted: str) -> None:
+        self._step, _, times = wanted.partition(";")
+        self._left = int(times or 1)
+
+    def __call__(self, step: str) -> None:
+        if step == self._step:
+            self._left -= 1
+            if self._left == 0:
+                print(f"dies at: {step}", flush=True)  # noqa: T201
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(db: str) -> None:
+    chosen = Settings.from_environment()
+    service = Scheduler(
+        AioTransport(chosen.address()),
+        SchedulerOptions(db=Path(db)),
+        topics=chosen.topics(),
+        hook=DieAt(os.environ[VARIABLE]),
+    )
+    with stopping(service.stop):
+        await service.run()
+
+
+if __name__ == "__main__":
+    set_up_logging("info")
+    asyncio.run(main(sys.argv[1]))

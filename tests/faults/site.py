@@ -1,0 +1,134 @@
+"""A bus that faults are done to: a bed, a ledger, and what runs on them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.bed.bed import Bed
+from tests.bed.process import Process
+from tests.faults import ledger as ledgers
+from tests.faults.ledger import Ledger, Line
+from tests.faults.scheduler import VARIABLE
+from tests.faults.verdict import FORGETFUL, Verdict, judge
+
+_LOOK_EVERY = 0.05
+
+
+class Site:
+    """See the module."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.ledger = Ledger(bed.folder / "ledger.jsonl")
+        self.workers: list[Process] = []
+        self.scheduler: Process | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        return self.bed.env | {ledgers.VARIABLE: str(self.ledger.path)}
+
+    # -- starting ------------------------------------------------------------------------------
+
+    async def start_scheduler(self, *flags: str) -> Process:
+        self.scheduler = await self.bed.scheduler(*flags)
+        return self.scheduler
+
+    async def start_dying_scheduler(self, step: str, times: int = 1) -> Process:
+        """One that kills itself when it comes to a step for the nth time."""
+        process = await Process.start(
+            "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(self.db),
+            env=self.env | {VARIABLE: f"{step};{times}"},
+        )  # fmt: skip
+        self.bed.processes.append(process)
+        self.scheduler = process
+        return process
+
+    async def start_worker(
+        self, *flags: str, queues: str = "default", url: str | None = None, online: bool = True
+    ) -> Process:
+        env = self.env if url is None else self.env | {"ROUTEQ_URL": url}
+        process = await Process.cli(
+            "worker", "worker", "--queue", queues, "--app", "tests.faults.jobs",
+            "--max-deliveries", "1000", *flags, env=env,
+        )  # fmt: skip
+        self.bed.processes.append(process)
+        self.workers.append(process)
+        if online:
+            await process.says("online")
+        return process
+
+    async def start_producer(self, name: str, *flags: str) -> Process:
+        process = await Process.start(
+            f"producer {name}", sys.executable, "-m", "tests.faults.producer", "--name", name,
+            *flags, env=self.env | {"ROUTEQ_TIMEOUT": "60"},
+        )  # fmt: skip
+        self.bed.processes.append(process)
+        return process
+
+    @property
+    def db(self) -> Path:
+        return self.bed.folder / "routeq.db"
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def fault(self, kind: str, *victims: Process, lasts: float = 0.0) -> None:
+        self.ledger.note("fault", kind=kind, victims=[one.pid for one in victims], lasts=lasts)
+
+    async def kill_worker(self, worker: Process) -> None:
+        self.workers.remove(worker)
+        worker.send(signal.SIGKILL)
+        self.fault("worker kill -9", worker)
+        await worker.ended()
+
+    async def stop_worker(self, worker: Process) -> None:
+        """SIGTERM, and wait: by its promise no fault that could double anything."""
+        self.workers.remove(worker)
+        self.fault("worker SIGTERM")
+        assert await worker.stop() == 0, worker.output
+
+    async def kill_scheduler(self) -> None:
+        assert self.scheduler is not None
+        self.fault("scheduler kill -9")
+        await self.scheduler.kill()
+
+    async def stop_broker(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if number is signal.SIGTERM:
+            self.fault("broker SIGTERM")
+        else:
+            self.fault("broker kill -9" if self.bed.shares_queue else FORGETFUL)
+        await self.bed.stop_broker(number)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def count(self, event: str) -> int:
+        return sum(line["event"] == event for line in self.ledger.lines())
+
+    def events(self, event: str) -> list[Line]:
+        return [line for line in self.ledger.lines() if line["event"] == event]
+
+    async def until(self, event: str, number: int, within: float = 60.0) -> None:
+        """Wait for so many lines of an event; each look at the file is one look at the world."""
+        ends = time.monotonic() + within
+        while self.count(event) < number:
+            assert time.monotonic() < ends, f"{self.count(event)} of {number} x {event}"
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def settled(self, within: float = 60.0) -> Verdict:
+        """Wait until everything that was promised has an outcome; then judge.
+
+        Gives up when nothing new was written for `within` seconds: then something is lost.
+        """
+        last, since = -1, time.monotonic()
+        while True:
+            verdict = judge(self.ledger.lines())
+            if not verdict.lost and verdict.sent:
+                return verdict
+            if len(self.ledger.lines()) != last:
+                last, since = len(self.ledger.lines()), time.monotonic()
+            if time.monotonic() - since > within:
+                return verdict
+            await asyncio.sleep(0.2)

@@ -1,0 +1,146 @@
+"""Workers that are killed, hang, or take others along."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from tests.faults.jobs import Poison, Work
+from tests.faults.site import Site
+from tests.faults.verdict import DIED
+
+
+async def test_a_worker_is_killed_in_the_middle_of_long_jobs(site: Site) -> None:
+    await site.start_scheduler()
+    first = await site.start_worker("--concurrency", "5")
+    async with site.bed.bus() as bus:
+        for number in range(15):
+            await _send(site, bus, Work(key=f"long-{number}", seconds=1.5))
+        await site.until("start", 5)
+        await site.start_worker("--concurrency", "15")
+        await site.kill_worker(first)
+        await site.until("end", 15)
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert len(verdict.doubled) == 5
+    assert len(verdict.recovery) == 5
+    charged = {line["key"]: line["attempt"] for line in site.events("end")}
+    assert sorted(charged.values()) == [1] * 10 + [2] * 5
+
+
+async def test_workers_are_killed_in_the_middle_of_many_short_jobs(site: Site) -> None:
+    await site.start_scheduler()
+    for _ in range(2):
+        await site.start_worker("--concurrency", "10")
+    producer = await site.start_producer("short", "--rate", "300", "--seconds", "0.02")
+    for done in (100, 300, 500):
+        await site.until("end", done)
+        await site.kill_worker(site.workers[0])
+        await site.start_worker("--concurrency", "10")
+    producer.send(signal.SIGTERM)
+    await producer.ended()
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert len(verdict.doubled) <= 3 * 10 + 3
+
+
+async def test_a_worker_is_killed_right_after_it_came(site: Site) -> None:
+    await site.start_scheduler()
+    await site.start_worker("--concurrency", "5")
+    producer = await site.start_producer("early", "--rate", "200", "--seconds", "0.02")
+    for _ in range(3):
+        await site.kill_worker(await site.start_worker())
+    producer.send(signal.SIGTERM)
+    await producer.ended()
+    (await site.settled()).assert_sound()
+
+
+async def test_the_next_worker_dies_while_the_first_is_adopted(site: Site) -> None:
+    await site.start_scheduler()
+    first = await site.start_worker("--concurrency", "5", "--prefetch", "300")
+    async with site.bed.bus() as bus:
+        for number in range(300):
+            await _send(site, bus, Work(key=f"job-{number}", seconds=0.5))
+        await site.until("start", 5)
+        await site.start_worker("--concurrency", "5", "--prefetch", "300")
+        await site.kill_worker(first)
+        await site.until("start", 12)
+        await site.kill_worker(site.workers[0])
+        await site.start_worker("--concurrency", "100")
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert set(verdict.doubled.values()) == {DIED}
+
+
+async def test_a_hung_workers_late_results_are_not_taken(site: Site) -> None:
+    await site.start_scheduler()
+    hung = await site.start_worker("--concurrency", "3")
+    async with site.bed.bus() as bus:
+        for number in range(6):
+            await _send(site, bus, Work(key=f"hung-{number}", seconds=1.0))
+        await site.until("start", 3)
+        hung.send(signal.SIGSTOP)
+        site.fault("worker SIGSTOP", hung, lasts=60.0)
+        await site.start_worker("--concurrency", "10")
+        await site.until("end", 6)  # all of them elsewhere: the hung one was adopted
+        hung.send(signal.SIGCONT)
+        await hung.says("online", times=2)  # a new life under a new id
+        await _send(site, bus, Work(key="last"))
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert len(verdict.doubled) <= 3
+    assert await hung.stop() == 0
+
+
+async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: Site) -> None:
+    await site.start_scheduler()
+    async with site.bed.bus() as bus:
+        for number in range(5):
+            await _send(site, bus, Work(key=f"before-{number}"))
+        await _send(site, bus, Poison(key="poison"))
+        for number in range(5):
+            await _send(site, bus, Work(key=f"after-{number}"))
+        while not site.events("failed"):
+            worker = await site.start_worker(
+                "--concurrency", "1", "--prefetch", "20", "--max-deliveries", "3"
+            )
+            dead = asyncio.create_task(worker.ended())
+            failed = asyncio.create_task(site.until("failed", 1))
+            done, pending = await asyncio.wait({dead, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if dead in done:
+                site.workers.remove(worker)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        await site.until("end", 10)
+        [record] = await site.bed.failed_records(bus, 1)
+    assert record["reason"] == "worker died while running it"
+    kills = [line for line in site.events("start") if line["key"] == "poison"]
+    assert [line["attempt"] for line in kills] == [1, 2, 3]
+    assert all(line["attempt"] == 1 for line in site.events("end"))
+    (await site.settled()).assert_sound()
+
+
+async def test_a_rolling_restart_neither_loses_nor_doubles(site: Site) -> None:
+    await site.start_scheduler()
+    for _ in range(3):
+        await site.start_worker("--concurrency", "5")
+    producer = await site.start_producer("rolling", "--rate", "200", "--seconds", "0.05")
+    await site.until("end", 50)
+    for worker in list(site.workers):
+        await site.start_worker("--concurrency", "5")
+        await site.stop_worker(worker)
+    producer.send(signal.SIGTERM)
+    await producer.ended()
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert not verdict.doubled
+
+
+async def _send(site: Site, bus: object, job: Work | Poison) -> None:
+    from routeq_mqtt import Bus
+
+    assert isinstance(bus, Bus)
+    site.ledger.note("sending", key=job.key, confirm="broker")
+    job_id = await bus.dispatch(job)
+    site.ledger.note("sent", key=job.key, id=job_id, confirm="broker", cut=False)

@@ -1,0 +1,141 @@
+"""Compares promises with runs: what is lost, what ran twice, and why."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from tests.faults.ledger import Line
+
+DIED = "its worker died or was cut off while it ran"
+ROLLED_BACK = "its broker was killed, and came back with an older state"
+RESENT = "its sender lost the connection before the answer, and sent again"
+
+
+FORGETFUL = "broker kill -9 without a journal"
+"""Kind of fault: mosquitto forgets what came since its last snapshot."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """See the module.
+
+    Attributes:
+        sent: keys of dispatches that returned.
+        lost: sent, and neither done nor failed.
+        unpromised: the same, but only a broker without a journal held them when it was killed.
+        doubled: done or failed more than once, or started more often than its tries say, with the
+            cause; None: no cause is known, which is a bug.
+        recovery: seconds from a worker's death to the next start of each job that it ran.
+    """
+
+    sent: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    unpromised: set[str] = field(default_factory=set)
+    doubled: dict[str, str | None] = field(default_factory=dict)
+    recovery: list[float] = field(default_factory=list)
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Doubled, and nobody knows why."""
+        return [key for key, cause in self.doubled.items() if cause is None]
+
+    @property
+    def causes(self) -> Counter[str]:
+        """How often which cause."""
+        return Counter(cause or "unknown" for cause in self.doubled.values())
+
+    def assert_sound(self) -> None:
+        """Nothing lost, nothing doubled without one of the two causes."""
+        assert not self.lost, f"lost {len(self.lost)}: {sorted(self.lost)[:10]}"
+        assert not self.unexplained, f"doubled: {self.unexplained[:10]}"
+
+
+def judge(lines: list[Line]) -> Verdict:
+    """Read a ledger."""
+    verdict = Verdict()
+    by_key: dict[str, list[Line]] = defaultdict(list)
+    faults: list[Line] = []
+    for line in lines:
+        if "key" in line:
+            by_key[line["key"]].append(line)
+        elif line["event"] == "fault":
+            faults.append(line)
+    for key, story in by_key.items():
+        _judge_one(key, story, faults, verdict)
+    return verdict
+
+
+def _judge_one(key: str, story: list[Line], faults: list[Line], verdict: Verdict) -> None:
+    sent = [line for line in story if line["event"] == "sent"]
+    outcomes = [line for line in story if line["event"] in {"end", "failed"}]
+    if sent:
+        verdict.sent.add(key)
+        if not outcomes:
+            lost = not _unpromised(sent[-1], faults)
+            (verdict.lost if lost else verdict.unpromised).add(key)
+    starts = [line for line in story if line["event"] == "start"]
+    raised = sum(line["event"] == "raised" for line in story)
+    if len(starts) > raised + 1 or len(outcomes) > 1:
+        verdict.doubled[key] = _cause(story, starts, faults)
+    for before, after in itertools.pairwise(starts):
+        death = _death(before, after, story, faults)
+        if death is not None and death["kind"] == "worker kill -9":
+            verdict.recovery.append(after["at"] - death["at"])
+
+
+def _unpromised(sent: Line, faults: list[Line]) -> bool:
+    """Only a broker that keeps no journal may forget, and only what it alone held."""
+    return sent["confirm"] != "stored" and any(
+        fault["kind"] == FORGETFUL and fault["at"] >= sent["at"] for fault in faults
+    )
+
+
+def _cause(story: list[Line], starts: list[Line], faults: list[Line]) -> str | None:
+    pairs = list(itertools.pairwise(starts))
+    if any(_death(before, after, story, faults) for before, after in pairs):
+        return DIED
+    sendings = [line for line in story if line["event"] == "sending"]
+    plain = all(line["confirm"] != "stored" for line in sendings)
+    # A stored job that is sent again under its id is dropped; under a new id it is another job.
+    if len(sendings) > 1 or (plain and any(line.get("cut") for line in story)):
+        return RESENT
+    if plain and any(fault["kind"] == FORGETFUL for fault in faults):
+        return ROLLED_BACK
+    return None
+
+
+def _death(before: Line, after: Line, story: list[Line], faults: list[Line]) -> Line | None:
+    """The fault that ended a run, or cut its worker off, before the next run started."""
+    end = min(
+        (
+            line["at"]
+            for line in story
+            if line["event"] in {"end", "raised", "failed"}
+            and line["pid"] == before["pid"]
+            and line["at"] >= before["at"]
+        ),
+        default=float("inf"),
+    )
+    for fault in faults:
+        if before["pid"] not in fault.get("victims", ()):
+            continue
+        begins, ends = fault["at"], fault["at"] + fault.get("lasts", 0.0)
+        acknowledged = end + _UNTIL_ACKNOWLEDGED
+        if any(_keeps_from_acknowledging(other, end, begins) for other in faults):
+            acknowledged = float("inf")
+        if ends >= before["at"] and begins <= min(after["at"], acknowledged):
+            return fault
+    return None
+
+
+def _keeps_from_acknowledging(fault: Line, end: float, death: float) -> bool:
+    """Whether the broker was away between the end of a run and the death of its worker."""
+    return str(fault["kind"]).startswith("broker") and end - _BROKER_AWAY <= fault["at"] <= death
+
+
+_UNTIL_ACKNOWLEDGED = 0.5
+"""Seconds that a worker may need from the end of a run to its PUBACK."""
+
+_BROKER_AWAY = 10.0
