@@ -18,10 +18,17 @@ settings.register_profile("thorough", max_examples=300, deadline=None)
 settings.load_profile("thorough" if os.environ.get("CI") == "true" else "commit")
 
 
-@pytest.fixture(params=KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test on every broker; one marked `stock` also on a mosquitto without configuration."""
+    if "kind" in metafunc.fixturenames:
+        stock = metafunc.definition.get_closest_marker("stock") is not None
+        metafunc.parametrize("kind", [*KINDS, "stock"] if stock else KINDS, indirect=True)
+
+
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
-    if chosen == "mosquitto":
+    if chosen != "embedded":
         need_mosquitto()
     return chosen
 

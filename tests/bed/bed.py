@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -16,8 +17,10 @@ from routeq_mqtt.settings import Settings
 from tests.bed.process import ROOT, Process
 from tests.bed.recorder import TIMEOUT, Recorder
 
-Kind = Literal["mosquitto", "embedded"]
+Kind = Literal["mosquitto", "embedded", "stock"]
 KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
+"""Brokers that every contract test runs on; those marked `stock` also run on a mosquitto that
+nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""
 
 
 def free_port() -> int:
@@ -27,7 +30,13 @@ def free_port() -> int:
 
 
 def mosquitto() -> str | None:
-    """Where mosquitto is: Debian puts it beside the administrator's programs."""
+    """Where mosquitto is: Debian puts it beside the administrator's programs.
+
+    ``ROUTEQ_TEST_MOSQUITTO`` names another one, of another version.
+    """
+    chosen = os.environ.get("ROUTEQ_TEST_MOSQUITTO")
+    if chosen:
+        return shutil.which(chosen)
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -60,6 +69,8 @@ class Bed:
     async def start_broker(self) -> None:
         if self.kind == "mosquitto":
             self.broker = await Process.start("broker", str(mosquitto()), "-c", self._conf())
+        elif self.kind == "stock":
+            self.broker = await Process.start("broker", str(mosquitto()), "-p", str(self.port))
         else:
             db = str(self.folder / "broker.db")
             self.broker = await Process.cli(

@@ -11,6 +11,8 @@ from routeq_mqtt import PackingError, PayloadTooLarge
 from tests.bed.bed import Bed
 from tests.bed.jobs import OldStyle, Report
 
+pytestmark = pytest.mark.stock
+
 
 def envelope(**changes: Any) -> bytes:
     fields: dict[str, Any] = {"job": "Report", "data": {"key": "bad"}} | changes

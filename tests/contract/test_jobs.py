@@ -27,6 +27,8 @@ from tests.bed.jobs import (
 )
 from tests.bed.process import Process
 
+pytestmark = pytest.mark.stock
+
 
 async def test_a_job_runs(bed: Bed) -> None:
     await bed.scheduler()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import pytest
+
 from routeq_mqtt import Bus
 from tests.bed.bed import Bed
 from tests.bed.jobs import Gated, Report
 
 
+@pytest.mark.stock
 async def test_sigterm_finishes_what_runs_and_leaves_the_rest_to_others(bed: Bed) -> None:
     await bed.scheduler()
     first = await bed.worker("default", "--concurrency", "2", "--prefetch", "20")
@@ -29,6 +32,7 @@ async def test_sigterm_finishes_what_runs_and_leaves_the_rest_to_others(bed: Bed
     assert (code, workers.strip()) == (0, "[]")
 
 
+@pytest.mark.stock
 async def test_a_second_sigterm_leaves_at_once(bed: Bed) -> None:
     await bed.scheduler()
     worker = await bed.worker()
@@ -73,6 +77,7 @@ async def _send(bus: Bus, number: int) -> set[str]:
     return in_flight
 
 
+@pytest.mark.stock
 async def test_a_scheduler_restart_keeps_delayed_jobs_and_releases_overdue_ones(bed: Bed) -> None:
     scheduler = await bed.scheduler()
     await bed.worker()
@@ -89,6 +94,7 @@ async def test_a_scheduler_restart_keeps_delayed_jobs_and_releases_overdue_ones(
     assert bed.recorder.ran() == {"overdue": 1, "express": 1, "sent meanwhile": 1}
 
 
+@pytest.mark.stock
 async def test_a_second_scheduler_refuses_to_start(bed: Bed) -> None:
     first = await bed.scheduler()
     code, output = await bed.cli("scheduler", "--db", str(bed.folder / "other.db"))
@@ -127,6 +133,7 @@ async def test_ten_thousand_jobs_none_lost_none_doubled(bed: Bed) -> None:
     assert set(bed.recorder.ran().values()) == {1}
 
 
+@pytest.mark.stock
 async def test_a_worker_stops_when_empty_and_after_so_many_jobs(bed: Bed) -> None:
     await bed.scheduler()
     async with bed.bus() as bus:
