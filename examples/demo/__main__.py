@@ -67,6 +67,7 @@ async def main() -> int:
             out.print(f"[bold]broker[/], [bold]scheduler[/] and [bold]worker[/] on {url}")
             broker = ("broker", "--bind", f"127.0.0.1:{port}", "--db", f"{folder}/broker.db")
             await _start(stack, *broker, "--log-level", "warning")
+            await _listening(port)
             await _start(
                 stack, "scheduler", "--url", url, "--db", f"{folder}/routeq.db",
                 "--log-level", "error",
@@ -93,26 +94,36 @@ async def _start(stack: AsyncExitStack, *command: str) -> None:
     stack.push_async_callback(stop)
 
 
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(_GIVE_UP):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                return writer.close()
+
+
 async def _watch(bus: Bus) -> list[Watched]:
     """Dispatch, and follow the events until every job has ended."""
     watched = jobs()
-    by_id: dict[str, Watched] = {}
     over = asyncio.Event()
     begun = time.monotonic()
 
     def take(message: Message) -> None:
         for event in json.loads(message.payload):
-            one = by_id.get(event["id"])
-            if one is not None:
-                _show(one, event, time.monotonic() - begun)
-        if by_id and all(one.ended for one in by_id.values()):
+            # By the job's own id: it may run before its dispatch has returned.
+            for one in watched:
+                if one.job.job_id == event["id"]:
+                    _show(one, event, time.monotonic() - begun)
+        if all(one.ended for one in watched):
             over.set()
 
     await bus.sender.listen([bus.sender.topics.events("+")], take)
     await _ready(bus)
     for one in watched:
-        ticket = await bus.dispatch(one.job, delay=one.delay)
-        by_id[ticket] = one
+        await bus.dispatch(one.job, delay=one.delay)
         wait = f" in {one.delay:g} s" if one.delay else ""
         out.print(f"{_time(begun)} [cyan]dispatched[/] {one.job!r}{wait}", highlight=False)
     try:

@@ -82,10 +82,10 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
-    async def ended(self) -> int:
+    async def ended(self, timeout: float = TIMEOUT) -> int:
         """Wait for the end; the exit code."""
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(timeout):
                 await asyncio.shield(self._reader)
                 return await self._process.wait()
         except TimeoutError:
