@@ -42,6 +42,9 @@ def list_(
     if as_json:
         print_json(records)
         return
+    if not records:
+        out.print("no failed records")
+        return
     table = Table()
     table.add_column("id", no_wrap=True, min_width=32)
     for column in ("queue", "job", "reason", "error", "failed at"):
@@ -94,7 +97,8 @@ def retry(
     if as_json:
         print_json(answer)
     else:
-        out.print(f"{len(answer['retried'])} jobs run again")
+        number = len(answer["retried"])
+        out.print("1 job runs again" if number == 1 else f"{number} jobs run again")
         for skipped in answer["skipped"]:
             err.print(f"not retried: {skipped['id']}: {skipped['error']}", markup=False)
     if answer["skipped"]:
@@ -125,7 +129,8 @@ def _forgotten(answer: dict[str, Any], *, as_json: bool, wanted: int) -> None:
     if as_json:
         print_json(answer)
     else:
-        out.print(f"{answer['forgotten']} failed records forgotten")
+        number = answer["forgotten"]
+        out.print(f"{number} failed record{'' if number == 1 else 's'} forgotten")
     if answer["forgotten"] < wanted:
         raise typer.Exit(FAILED)
 

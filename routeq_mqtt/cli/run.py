@@ -37,6 +37,8 @@ def load_app(name: str) -> None:
     Raises:
         ConfigurationError: there is no such module.
     """
+    if name.startswith("."):
+        raise ConfigurationError(f"--app={name!r} must be a full name, as myproject.jobs")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

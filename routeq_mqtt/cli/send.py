@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, print_json, run, settings
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.wire.names import check_queue_name
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +35,10 @@ def dispatch(
     """Send a job: routeq-mqtt dispatch send_email to=a@b.c attempts=3 --queue emails."""
 
     async def main() -> str:
+        # Before anything connects: a mistake here is no matter of the broker's.
+        check_queue_name(queue, "--queue")
+        if delay is not None and not 0 <= delay < inf:
+            raise ConfigurationError(f"--delay={delay!r} must be 0 seconds or more")
         data = _data(values or [])
         async with Bus(settings=settings(url)) as bus:
             return await bus.dispatch_named(

@@ -32,6 +32,9 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(sizes)
         return
+    if not sizes:
+        out.print("no queue has a job or a worker")
+        return
     columns = ("total", "delayed", "parked", "waiting", "running", "failed")
     table = Table("queue", *columns)
     for name, size in sizes.items():
@@ -60,6 +63,9 @@ def workers(url: Url = None, as_json: AsJson = False) -> None:
     fleet = run(main)
     if as_json:
         print_json(fleet)
+        return
+    if not fleet:
+        out.print("no worker is there; start one: routeq-mqtt worker")
         return
     table = Table("worker", "state", "queues", "running", "waiting", "done", "failed", "up")
     for worker in fleet:

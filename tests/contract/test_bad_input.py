@@ -121,7 +121,7 @@ async def test_failed_records_can_be_run_again_and_forgotten(bed: Bed) -> None:
         await bed.failed_records(bus, 2)
         code, output = await bed.cli("failed", "retry", "--all")
         assert code == 1
-        assert "1 jobs run again" in output
+        assert "1 job runs again" in output
         assert "not retried" in output
         await bed.failed_records(bus, 2)  # unknown still
         code, output = await bed.cli("failed", "show", job_id)

@@ -1,0 +1,62 @@
+"""Wrong usage: one clear line, an exit code, and no traceback. No broker is needed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from routeq_mqtt.cli import app
+
+runner = CliRunner()
+
+
+def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    result = runner.invoke(
+        app, list(arguments), env={"COLUMNS": "300", "TERM": "dumb", **(env or {})}
+    )
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join(re.sub("[╭─╮│╰╯]", " ", result.output).split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["worker", "--queue", "a/b"], 4, "error: worker: queue='a/b' must not contain '/'"),
+        (["worker", "--queue", "a,a"], 4, "names a queue twice"),
+        (["worker", "--queue", "a,"], 4, "worker: queue='' must be a text that is not empty"),
+        (["worker", "--concurrency", "0"], 4, "error: worker: concurrency=0 must be 1 or more"),
+        (["worker", "--timeout", "nan"], 4, "error: worker: timeout=nan must be 0 or more"),
+        (["worker", "--app", "no_such_module"], 4, "error: --app='no_such_module': there is no"),
+        (["worker", "--app", ".relative"], 4, "error: --app='.relative' must be a full name"),
+        (["worker", "--concurrency", "many"], 2, "Invalid value for '--concurrency'"),
+        (["wroker"], 2, "No such command 'wroker'. Did you mean 'worker'"),
+        (["dispatch"], 2, "Missing argument 'name'"),
+        (["dispatch", "X", "novalue"], 4, "error: 'novalue' is no key=value; write for example"),
+        (["dispatch", "X", "a=1", "--queue", "a/b"], 4, "error: --queue='a/b' must not"),
+        (["dispatch", "X", "--delay", "-1"], 4, "error: --delay=-1.0 must be 0 seconds"),
+        (["queues", "--url", "http://h"], 4, "error: broker URL 'http://h': scheme 'http'"),
+        (["queues", "--url", "mqtt://u:secret@h:x"], 4, "error: broker URL 'mqtt://***@h:x'"),
+        (["scheduler", "--log-level", "loud"], 4, "error: --log-level='loud' is unknown; use"),
+        (["broker", "--bind", "nowhere"], 4, "error: "),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_clear_line(arguments: list[str], code: int, line: str) -> None:
+    found, output = said(*arguments)
+    assert line in output
+    assert found == code
+    assert "secret" not in output
+
+
+def test_a_wrong_variable_is_named() -> None:
+    code, output = said("queues", env={"ROUTEQ_TIMEOUT": "soon"})
+    assert (code, output) == (4, "error: ROUTEQ_TIMEOUT='soon' must be a number above 0")
+
+
+def test_the_version_and_the_help() -> None:
+    assert said("--version")[1].startswith("routeq-mqtt ")
+    code, output = said("--help")
+    assert code == 0
+    for command in ("worker", "scheduler", "broker", "dispatch", "failed", "queues", "doctor"):
+        assert command in output
