@@ -155,5 +155,5 @@ def test_flags_that_the_readme_names_exist(command: str) -> None:
     section = README.partition(f"\n## {command.capitalize()}\n")[2].partition("\n## ")[0]
     known = get_command(app).commands[command]  # type: ignore[attr-defined]
     options = {name for parameter in known.params for name in parameter.opts}
-    named = set(re.findall(r"--[a-z-]+", section))
+    named = set(re.findall(r"--[a-z][a-z-]+", section))
     assert named <= options, f"{named - options} are no flags of {command}"
