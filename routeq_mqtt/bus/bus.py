@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import deque
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,7 @@ from routeq_mqtt.errors import (
     DispatchTimeout,
     PayloadTooLarge,
 )
-from routeq_mqtt.job.codec import to_envelope
+from routeq_mqtt.job.codec import pack_job, to_envelope
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.wire.envelope import Envelope
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 Confirm = Literal["broker", "stored"]
 
-_CHUNK = 2_000
+_CHUNK = 500
 _STORED_CHUNK = 500
+_CHUNKS_AHEAD = 4
+"""Parts of a `bulk` that wait for the broker while the next one is packed."""
 
 
 class Bus(Controls):
@@ -229,7 +232,7 @@ class Bus(Controls):
             jobs: what to run; read as they are sent.
             queue: default: each job's class's.
             confirm: as for `dispatch`; "stored" sends many jobs in one message.
-            timeout: seconds for each 2,000 jobs; default: the settings'.
+            timeout: seconds for each 500 jobs; default: the settings'.
 
         Returns:
             The jobs' ids, in order.
@@ -238,20 +241,37 @@ class Bus(Controls):
             As `dispatch`. The jobs before the error may have been sent.
         """
         size = _STORED_CHUNK if confirm == "stored" else _CHUNK
+        if queue is not None:
+            check_queue_name(queue, "bulk: queue")
         source = iter(jobs)
         ids: list[str] = []
-        while chunk := list(islice(source, size)):
-            envelopes = [self._envelope(job, queue, None, None, None, None) for job in chunk]
-            packed = [(str(e.queue), self._pack(e)) for e in envelopes]
-            async with self._within(timeout, f"bulk of {len(packed)} jobs"):
-                if confirm == "stored":
-                    await self._store_all(packed, timeout)
-                else:
-                    unsure: Sequence[tuple[str, bytes]] = packed
-                    while unsure:
-                        unsure = await self.sender.send_many(unsure)
-            ids.extend(str(envelope.id) for envelope in envelopes)
+        ahead: deque[asyncio.Task[None]] = deque()
+        try:
+            while chunk := list(islice(source, size)):
+                if len(ahead) == _CHUNKS_AHEAD:
+                    await ahead[0]
+                    ahead.popleft()
+                packed = [self._pack_now(job, queue, ids) for job in chunk]
+                sending = self._send_chunk(packed, confirm, timeout)
+                ahead.append(asyncio.create_task(sending, name="bulk"))
+                await asyncio.sleep(0)  # it goes out while the next ones are packed
+            for task in ahead:
+                await task
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
         return ids
+
+    async def _send_chunk(
+        self, packed: Sequence[tuple[str, bytes]], confirm: Confirm, timeout: float | None
+    ) -> None:
+        async with self._within(timeout, f"bulk of {len(packed)} jobs"):
+            if confirm == "stored":
+                await self._store_all(packed, timeout)
+            else:
+                while packed:
+                    packed = await self.sender.send_many(packed)
 
     async def size(self, queue: str) -> QueueSize:
         """How many jobs of a queue the bus can see; see `QueueSize`."""
@@ -287,15 +307,24 @@ class Bus(Controls):
             now=self._clock.now(),
         )
 
+    def _pack_now(self, job: Job, queue: str | None, ids: list[str]) -> tuple[str, bytes]:
+        job_id, name, payload = pack_job(job, now=self._clock.now(), queue=queue)
+        self._check_size(job.name, payload)
+        ids.append(job_id)
+        return name, payload
+
     def _pack(self, envelope: Envelope) -> bytes:
         payload = envelope.encode()
+        self._check_size(envelope.job, payload)
+        return payload
+
+    def _check_size(self, name: str, payload: bytes) -> None:
         limit = self.settings.max_payload
         if len(payload) > limit:
             raise PayloadTooLarge(
-                f"job {envelope.job!r} takes {len(payload)} bytes, more than max_payload={limit}; "
+                f"job {name!r} takes {len(payload)} bytes, more than max_payload={limit}; "
                 "send a reference to the data, or raise ROUTEQ_MAX_PAYLOAD"
             )
-        return payload
 
     async def _until_held(self, queue: str, payload: bytes) -> None:
         while True:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.surroundings import Surroundings
-from routeq_mqtt.errors import ConnectionLost, NobodyHoldsJobs, NoScheduler, PublishRefused
+from routeq_mqtt.errors import NobodyHoldsJobs, NoScheduler, PublishRefused
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.link import Link
-from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, ConnectOptions
+from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS, ConnectOptions
 
 if TYPE_CHECKING:
     from routeq_mqtt.clock import Clock
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _REFUSED = 0x80
 _EMPTY_FOR = 1.0
 """Seconds for which a queue whose express lane was empty is not tried again: `$queue` is safe."""
-
-_ROOM_EVERY = 64
 
 Listener = Callable[["Message"], None]
 
@@ -118,44 +116,30 @@ class Sender:
             NobodyHoldsJobs, PublishRefused: as `send`; then some of the jobs may have been sent.
         """
         connection = await self.link.ready()
-        first = [self._first_topic(queue) for queue, _ in jobs]
+        topics = {queue: self._first_topic(queue) for queue in {queue for queue, _ in jobs}}
+        first = [(topics[queue], payload) for queue, payload in jobs]
+        reasons = await connection.publish_many(first)
+        if reasons.count(SUCCESS) == len(jobs):
+            return []
         unsure: list[tuple[str, bytes]] = []
         again: list[tuple[str, bytes]] = []
-        reasons = await self._publish_all(connection, first, jobs)
-        for job, topic, reason in zip(jobs, first, reasons, strict=True):
+        for job, reason in zip(jobs, reasons, strict=True):
             queue = job[0]
             if reason is None:
                 unsure.append(job)
-            elif reason == NO_MATCHING_SUBSCRIBERS and topic != self.topics.intake(queue):
+            elif reason == NO_MATCHING_SUBSCRIBERS and topics[queue] != self.topics.intake(queue):
                 self._empty_until[queue] = self._clock.monotonic() + _EMPTY_FOR
                 again.append(job)
             else:
-                self._check(reason, topic, queue)
-        intakes = [self.topics.intake(queue) for queue, _ in again]
-        reasons = await self._publish_all(connection, intakes, again)
-        for job, topic, reason in zip(again, intakes, reasons, strict=True):
+                self._check(reason, topics[queue], queue)
+        intakes = [(self.topics.intake(queue), payload) for queue, payload in again]
+        reasons = await connection.publish_many(intakes)
+        for job, (topic, _), reason in zip(again, intakes, reasons, strict=True):
             if reason is None:
                 unsure.append(job)
             else:
                 self._check(reason, topic, job[0])
         return unsure
-
-    async def _publish_all(
-        self, connection: Connection, topics: Sequence[str], jobs: Sequence[tuple[str, bytes]]
-    ) -> list[int | None]:
-        """Each job's reason; None where the connection ended first."""
-        waiting: list[asyncio.Future[int]] = []
-        for number, (topic, (_, payload)) in enumerate(zip(topics, jobs, strict=True)):
-            if number % _ROOM_EVERY == 0:
-                await connection.room()
-            waiting.append(connection.publish(topic, payload))
-        reasons: list[int | None] = []
-        for future in waiting:
-            try:
-                reasons.append(await future)
-            except ConnectionLost:
-                reasons.append(None)
-        return reasons
 
     def _first_topic(self, queue: str) -> str:
         around = self.surroundings

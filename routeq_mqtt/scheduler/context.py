@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,13 +71,7 @@ class Context:
 
     async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
         """Publish in order, pipelined; each message's reason, None where the connection broke."""
-        connection = await self.link.ready()
-        sent = []
-        for topic, payload in messages:
-            await connection.room()
-            sent.append(connection.publish(topic, payload))
-        reasons = await asyncio.gather(*sent, return_exceptions=True)
-        return [reason if isinstance(reason, int) else None for reason in reasons]
+        return await (await self.link.ready()).publish_many(messages)
 
     def reply(self, request: dict[str, Any], *, result: object = None, error: str = "") -> None:
         """Answer a request; one without a reply topic wants no answer."""

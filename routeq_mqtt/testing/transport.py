@@ -13,6 +13,8 @@ from routeq_mqtt.testing.wire import Wire
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from routeq_mqtt.testing.broker import MemoryBroker
 
 _LAST_PACKET_ID = 0xFFFF
@@ -69,6 +71,15 @@ class MemoryConnection:
             future.set_result(0)
         self.wire.up.send(mqtt.Publish(topic, payload, qos, retain=retain, packet_id=packet_id))
         return future
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
+        """Publish in order; each PUBACK's reason, None where the connection ended first."""
+        sent = []
+        for topic, payload in messages:
+            await self.room()
+            sent.append(self.publish(topic, payload))
+        reasons = await asyncio.gather(*sent, return_exceptions=True)
+        return [reason if isinstance(reason, int) else None for reason in reasons]
 
     async def room(self) -> None:
         """Wait until fewer messages are in flight than the window allows."""

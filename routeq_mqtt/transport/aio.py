@@ -37,14 +37,39 @@ from routeq_mqtt.transport import codec
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.transport.address import BrokerAddress
 
 _READ_SIZE = 1 << 16
 _WRITE_SIZE = 1 << 18
 _WINDOW = 4096
+_AT_ONCE = 128
+"""Messages of a batch that are written with one system call."""
 _UNSUPPORTED_VERSION = {1, 132}
+
+
+class _Batch:
+    """Messages that one caller waits for: a counter instead of a future for each."""
+
+    __slots__ = ("_left", "done", "reasons")
+
+    def __init__(self, size: int, done: asyncio.Future[None]) -> None:
+        self.reasons: list[int | None] = [None] * size
+        self.done = done
+        self._left = size
+
+    def acknowledged(self, index: int, reason: int) -> None:
+        """The PUBACK of one message."""
+        self.reasons[index] = reason
+        self._left -= 1
+        if not self._left:
+            self.end()
+
+    def end(self) -> None:
+        """No more PUBACKs will come."""
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class _Client(aiomqtt.Client):
@@ -79,6 +104,7 @@ class _Client(aiomqtt.Client):
         self._parsing = False
         self._in_flight: dict[int, asyncio.Future[int]] = {}
         self._unsent: deque[tuple[str, bytes, bool, asyncio.Future[int]]] = deque()
+        self._batched: dict[int, tuple[_Batch, int]] = {}
         self._send_quota = 65_000
         self._has_room = Signal()
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
@@ -120,7 +146,10 @@ class _Client(aiomqtt.Client):
             if not future.done():
                 future.set_exception(answer)
                 future.exception()  # nobody may be waiting, and that is no error
+        for batch, _ in self._batched.values():
+            batch.end()
         self._in_flight.clear()
+        self._batched.clear()
         self._unsent.clear()
         self._answers.clear()
         self._has_room.fire()
@@ -311,18 +340,47 @@ class _Client(aiomqtt.Client):
         elif qos == 0:
             self._send_publish(topic, payload, 0, retain, 0)
             future.set_result(0)
-        elif len(self._in_flight) < self._send_quota:
+        elif self._unacknowledged() < self._send_quota:
             self._send_tracked(topic, payload, retain, future)
         else:
             self._unsent.append((topic, payload, retain, future))
         return future
 
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
+        """Publish in order; one future for all, and what fits into the window in one go."""
+        batch = _Batch(len(messages), self._loop.create_future())
+        at = 0
+        while at < len(messages) and not self.lost.done():
+            window = min(_WINDOW, self._send_quota)
+            room = window - self._load()
+            if room <= 0:
+                await self._has_room.wait()
+                continue
+            upto = min(len(messages), at + min(room, _AT_ONCE))
+            for index in range(at, upto):
+                topic, payload = messages[index]
+                packet_id = self._next_packet_id()
+                self._batched[packet_id] = (batch, index)
+                self._send_publish(topic, payload, 1, False, packet_id)
+            at = upto
+            if at < len(messages):
+                self.flush()
+        if messages and not self.lost.done():
+            await batch.done
+        return batch.reasons
+
+    def _next_packet_id(self) -> int:
+        packet_id = self._client._mid_generate()
+        while (
+            packet_id in self._batched or packet_id in self._in_flight or packet_id in self._answers
+        ):
+            packet_id = self._client._mid_generate()
+        return packet_id
+
     def _send_tracked(
         self, topic: str, payload: bytes, retain: bool, future: asyncio.Future[int]
     ) -> None:
-        packet_id = self._client._mid_generate()
-        while packet_id in self._in_flight or packet_id in self._answers:
-            packet_id = self._client._mid_generate()
+        packet_id = self._next_packet_id()
         self._in_flight[packet_id] = future
         self._send_publish(topic, payload, 1, retain, packet_id)
 
@@ -336,20 +394,27 @@ class _Client(aiomqtt.Client):
         )
 
     def _acknowledged(self, packet_id: int, reason: int) -> None:
-        future = self._in_flight.pop(packet_id, None)
-        if future is not None and not future.done():
-            future.set_result(reason)
-        if self._unsent and len(self._in_flight) < self._send_quota:
+        batched = self._batched.pop(packet_id, None)
+        if batched is not None:
+            batched[0].acknowledged(batched[1], reason)
+        else:
+            future = self._in_flight.pop(packet_id, None)
+            if future is not None and not future.done():
+                future.set_result(reason)
+        if self._unsent and self._unacknowledged() < self._send_quota:
             self._send_tracked(*self._unsent.popleft())
-        if self._load() <= _WINDOW // 2:
+        if self._load() <= min(_WINDOW, self._send_quota) // 2:
             self._has_room.fire()
 
+    def _unacknowledged(self) -> int:
+        return len(self._in_flight) + len(self._batched)
+
     def _load(self) -> int:
-        return len(self._in_flight) + len(self._unsent)
+        return len(self._in_flight) + len(self._batched) + len(self._unsent)
 
     async def room(self) -> None:
         """Wait until fewer messages are in flight than the window allows."""
-        if self._load() >= _WINDOW and not self.lost.done():
+        if self._load() >= min(_WINDOW, self._send_quota) and not self.lost.done():
             await self._has_room.wait()
 
     # -- subscriptions -------------------------------------------------------------------------
@@ -418,6 +483,7 @@ class AioConnection:
         self.mqtt5 = client.mqtt5
         self.session_present = client.session_present
         self.lost = client.lost
+        self.publish_many = client.publish_many
         self.room = client.room
         self.pause = client.pause
         self.resume = client.resume

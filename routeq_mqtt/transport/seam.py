@@ -7,7 +7,7 @@ reconnects; `routeq_mqtt.transport.link` does that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -108,6 +108,14 @@ class Connection(Protocol):
 
         The future raises `ConnectionLost` when the connection ends first; the message may have
         arrived all the same. Never blocks: keep to `room()` to bound what is in flight.
+        """
+        ...
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[int | None]:
+        """Publish topics and payloads at QoS 1, in order and pipelined within the window.
+
+        Returns each PUBACK's reason; None where the connection ended first: that one may have
+        arrived. Costs less than as many calls of `publish`: nobody waits for a single message.
         """
         ...
 

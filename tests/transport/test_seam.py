@@ -166,6 +166,41 @@ async def test_a_window_bounds_what_is_in_flight(subject: Subject) -> None:
     await one.room()
 
 
+async def test_many_are_published_in_order_past_the_window(subject: Subject) -> None:
+    transport, inbox = subject.transport(), Inbox(acknowledge=True)
+    reader = await connect(transport, "reader", inbox)
+    await reader.subscribe("heard")
+    one = await connect(transport, "a")
+    sent = [b"%d" % number for number in range(5_000)]
+    assert await one.publish_many([]) == []
+    reasons = await one.publish_many([("heard", payload) for payload in sent])
+    assert reasons == [SUCCESS] * len(sent)
+    await one.publish("heard", b"end")
+    assert await inbox.has(b"end") == sent
+
+
+async def test_each_of_many_has_its_own_reason(subject: Subject) -> None:
+    transport = subject.transport()
+    reader = await connect(transport, "reader", Inbox(acknowledge=True))
+    await reader.subscribe("heard")
+    one = await connect(transport, "a")
+    unheard = NO_MATCHING_SUBSCRIBERS if one.mqtt5 else SUCCESS
+    topics = ["heard", "unheard", "heard"]
+    assert await one.publish_many([(topic, b"x") for topic in topics]) == [
+        SUCCESS, unheard, SUCCESS,
+    ]  # fmt: skip
+
+
+async def test_many_on_a_lost_connection_have_no_reason(subject: Subject) -> None:
+    one = await connect(subject.transport(), "a")
+    many = asyncio.ensure_future(one.publish_many([("t", b"x")] * 10_000))
+    await asyncio.sleep(0)
+    await one.close()
+    async with asyncio.timeout(TIMEOUT):
+        assert None in await many
+    assert await one.publish_many([("t", b"x")] * 2) == [None, None]
+
+
 # -- subscriptions ---------------------------------------------------------------------------------
 
 
