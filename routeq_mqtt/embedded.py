@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from routeq_broker import Broker, BrokerError
+from routeq_broker import Acl, Broker, BrokerError, Doorkeeper, Users, tls_context
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
 from routeq_mqtt.presence.status import WorkerLoad, decode
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.wire.envelope import Envelope
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from pathlib import Path
 
@@ -55,13 +57,52 @@ class EnvelopePolicy:
         ).encode()
 
 
-def make_broker(bind: str, db: Path | None, *, topics: Topics | None = None) -> Broker:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may come in, and what each may do; by default everybody and everything.
+
+    Attributes:
+        tls_cert, tls_key: PEM files of the broker; the key may be in the certificate's file.
+        client_ca: clients must show a certificate of this authority; its common name is the user.
+        users: files as mosquitto_passwd makes them.
+        acl: files as mosquitto's acl_file.
+    """
+
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    users: tuple[Path, ...] = ()
+    acl: tuple[Path, ...] = ()
+
+    def doorkeeper(self) -> Doorkeeper:
+        """Who decides at CONNECT; a certificate is enough where there are no users."""
+        users = Users.read(*self.users) if self.users else None
+        anonymous = users is None and self.client_ca is None
+        return Doorkeeper(users, Acl.read(*self.acl) if self.acl else None, anonymous=anonymous)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The encryption, if any.
+
+        Raises:
+            ConfigurationError: clients are asked for certificates by a broker that has none.
+        """
+        if self.tls_cert is None:
+            if self.tls_key is not None or self.client_ca is not None:
+                raise ConfigurationError("--tls-key and --client-ca need --tls-cert")
+            return None
+        return tls_context(self.tls_cert, self.tls_key, self.client_ca)
+
+
+def make_broker(
+    bind: str, db: Path | None, *, topics: Topics | None = None, access: Access | None = None
+) -> Broker:
     """The embedded broker of a bus.
 
     Raises:
-        ConfigurationError: `bind` is no address.
+        ConfigurationError: `bind` is no address, or a file of `access` cannot be used.
     """
     topics = topics or Topics()
+    access = access or Access()
     try:
         return Broker(
             bind,
@@ -69,6 +110,8 @@ def make_broker(bind: str, db: Path | None, *, topics: Topics | None = None) -> 
             policy=EnvelopePolicy(topics),
             queue_prefix=topics.intake_prefix,
             status_topic=topics.broker,
+            doorkeeper=access.doorkeeper(),
+            tls=access.tls(),
         )
     except BrokerError as error:
         raise ConfigurationError(str(error)) from None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [
     {"errors", "version", "clock", "signal"},
-    {"topics", "wire"},
+    {"topics", "wire", "environment"},
     {"transport", "job"},
     {"settings", "presence"},
     {"bus"},
@@ -33,6 +33,7 @@ HOMES: dict[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli/common.py"},
+    "dotenv": {"environment.py"},
     "routeq_broker": {"embedded.py"},
 }
 """Where each third-party package may be imported: a file, or a whole package."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routeq_broker.connection import Connection
+from routeq_broker.doorkeeper import Doorkeeper
 from routeq_broker.errors import AddressInUse, BrokerError
 from routeq_broker.handler import Handler
 from routeq_broker.journal import NoJournal, SqliteJournal
@@ -16,6 +18,7 @@ from routeq_broker.policy import PlainPolicy
 from routeq_broker.router import Router
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from routeq_broker.policy import RedeliveryPolicy
@@ -41,6 +44,8 @@ class Broker:
         queue_prefix: of the topics that are queues.
         status_topic: retained: what this broker is; below it ``/queues``: what waits, and
             ``/window``: where a session says how many queue messages it has room for.
+        doorkeeper: who may come in, and what each may do; default: everybody, everything.
+        tls: encrypts all connections; default: none is encrypted.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class Broker:
         largest: int = LARGEST_PACKET,
         queue_prefix: str = "$queue/",
         status_topic: str = "routeq/broker",
+        doorkeeper: Doorkeeper | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host, self._port = _address(bind)
         self._db = Path(db) if db is not None else None
@@ -65,6 +72,8 @@ class Broker:
         self._largest = largest
         self._prefix = queue_prefix
         self._status_topic = status_topic
+        self._doorkeeper = doorkeeper or Doorkeeper()
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._journal: SqliteJournal | None = None
         self._handler: Handler | None = None
@@ -108,20 +117,37 @@ class Broker:
             grace=self._grace,
             window=self._window,
             changed=self._changed,
+            rights=self._doorkeeper.rights,
         )
         if loaded is not None:
             self._router.load(loaded, grace=self._restart_grace)
-        handler = self._handler = Handler(self._router, window_topic=f"{self._status_topic}/window")
+        handler = self._handler = Handler(
+            self._router,
+            window_topic=f"{self._status_topic}/window",
+            doorkeeper=self._doorkeeper,
+        )
         status = {"shares_queue": True, "version": VERSION, "persistent": self._db is not None}
         self._say(self._status_topic, json.dumps(status).encode())
         self._say_sizes()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(handler, largest=self._largest), self._host, self._port
+                lambda: Connection(handler, largest=self._largest),
+                self._host,
+                self._port,
+                ssl=self._tls,
             )
         except OSError as error:
             await self.stop()
             raise AddressInUse(f"cannot listen on {self._host}:{self._port}: {error}") from None
+        self._warn()
+
+    def _warn(self) -> None:
+        if self._doorkeeper.anonymous and not _is_loopback(self._host):
+            log.warning(
+                "everybody who reaches %s may read and write: name users (--users), or "
+                "listen on 127.0.0.1",
+                self._host,
+            )
 
     async def stop(self) -> None:
         """Close every connection, without Last Wills, and commit."""
@@ -162,6 +188,13 @@ class Broker:
     def _say(self, topic: str, payload: bytes) -> None:
         if self._router is not None:
             self._router.publish(topic, payload, qos=1, retain=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _address(bind: str) -> tuple[str, int]:

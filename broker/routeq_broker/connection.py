@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from routeq_broker import packets
+from routeq_broker.doorkeeper import common_name
 from routeq_broker.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._silence = _CONNECT_WITHIN
         self._watch: asyncio.TimerHandle | None = None
         self.peer = ""
+        self.certified: str | None = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
 
@@ -52,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.peer = str(transport.get_extra_info("peername"))
+        self.certified = common_name(transport.get_extra_info("peercert"))
         self._handler.opened(self)
         self._watch_silence()
 

@@ -3,6 +3,8 @@
 BrokerError
 ├── AddressInUse     the address cannot be listened on
 ├── StoreBroken      the database cannot be used
+├── AccessFileBroken users, access rules or certificates cannot be used
+├── NotAdmitted      a client is not who it says, or says nothing
 └── ProtocolError    a client sent what MQTT does not allow; its connection ends
 """
 
@@ -19,6 +21,23 @@ class AddressInUse(BrokerError):
 
 class StoreBroken(BrokerError):
     """The database cannot be used; names it and why."""
+
+
+class AccessFileBroken(BrokerError):
+    """A file of users, access rules or certificates cannot be used; names it and why."""
+
+
+class NotAdmitted(BrokerError):
+    """A client may not come in.
+
+    Args:
+        reason: for the log; holds no password.
+        code: of the CONNACK.
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class ProtocolError(BrokerError):

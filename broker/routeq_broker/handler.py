@@ -7,11 +7,13 @@ import uuid
 from typing import TYPE_CHECKING
 
 from routeq_broker import packets
-from routeq_broker.errors import ProtocolError
+from routeq_broker.errors import NotAdmitted, ProtocolError
 
 if TYPE_CHECKING:
     from routeq_broker.connection import Connection
+    from routeq_broker.doorkeeper import Doorkeeper
     from routeq_broker.router import Router
+    from routeq_broker.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +27,14 @@ class Handler:
     Args:
         router: where messages go.
         window_topic: where a session says how many queue messages it has room for.
+        doorkeeper: who may come in, and what each may do.
     """
 
-    def __init__(self, router: Router, *, window_topic: str) -> None:
+    def __init__(self, router: Router, *, window_topic: str, doorkeeper: Doorkeeper) -> None:
         self.connections: set[Connection] = set()
         self._router = router
         self._window_topic = window_topic
+        self._doorkeeper = doorkeeper
 
     def opened(self, connection: Connection) -> None:
         """A connection was made."""
@@ -119,20 +123,44 @@ class Handler:
                 connection.close()
                 return
             client_id = f"auto-{uuid.uuid4().hex}"
+        try:
+            session, present = self._admit(connection, connect, client_id)
+        except NotAdmitted as error:
+            log.warning("client=%s peer=%s refused: %s", client_id, connection.peer, error)
+            connection.send(packets.refusal(error.code))
+            connection.close()
+            return
+        connection.session = session
+        connection.send(packets.connack(session_present=present))
+        connection.keep_alive(header.keep_alive)
+        self._router.resume(session)
+
+    def _admit(
+        self, connection: Connection, connect: packets.Connect, client_id: str
+    ) -> tuple[Session, bool]:
+        header, payload = connect.variable_header, connect.payload
+        password = payload.password.encode() if payload.password is not None else None
+        user = self._doorkeeper.admit(payload.username, password, connection.certified)
+        rights = self._doorkeeper.rights(user, client_id)
+        if not self._doorkeeper.may_be(client_id, rights):
+            raise NotAdmitted(f"user={user!r} may not use this identifier", packets.NOT_AUTHORIZED)
+        will = None
         if header.will_flag:
-            connection.will = (
+            will = (
                 str(payload.will_topic),
                 bytes(payload.will_message or b""),
                 min(header.will_qos, 1),
                 bool(header.will_retain_flag),
             )
-        session, present = self._router.arrived(
-            connection, client_id, clean=bool(header.clean_session_flag)
-        )
-        connection.session = session
-        connection.send(packets.connack(session_present=present))
-        connection.keep_alive(header.keep_alive)
-        self._router.resume(session)
+            if rights is not None and not rights.may_write(will[0]):
+                raise NotAdmitted(
+                    f"user={user!r} may not write its Last Will to {will[0]!r}",
+                    packets.NOT_AUTHORIZED,
+                )
+        clean = bool(header.clean_session_flag)
+        arrived = self._router.arrived(connection, client_id, clean=clean, user=user, rights=rights)
+        connection.will = will
+        return arrived
 
     # -- PUBLISH -------------------------------------------------------------------------------
 
@@ -141,6 +169,8 @@ class Handler:
     ) -> None:
         topic, payload, mid = packets.read_publish(buffer, first, start, end)
         qos = first >> 1 & 3
+        if not self._may_publish(connection, topic, qos):
+            return
         if topic == self._window_topic:
             self._set_window(connection, payload)
         elif qos < 2 or mid not in connection.qos2:
@@ -150,6 +180,21 @@ class Handler:
         if qos:
             answer = packets.short(packets.PUBACK if qos == 1 else packets.PUBREC, mid)
             self._router.journal.then(lambda: connection.send(answer))
+
+    def _may_publish(self, connection: Connection, topic: str, qos: int) -> bool:
+        """MQTT 3.1.1 has no refusal: acknowledge, or close the connection [3.3.5-2].
+
+        An acknowledged job that nobody keeps would be a lost one: so the connection is closed.
+        """
+        session = connection.session
+        rights = session.rights if session is not None else None
+        if rights is None or rights.may_write(topic):
+            return True
+        user = session.user if session is not None else None
+        log.warning("client=%s user=%s may not write %r", connection.client_id, user, topic)
+        if qos:
+            connection.close()
+        return False
 
     def _set_window(self, connection: Connection, payload: bytes) -> None:
         session = connection.session

@@ -99,6 +99,8 @@ class SqliteJournal:
                 raise StoreBroken(f"database {path} is of a later version ({version}): upgrade")
             if version == 0:
                 await db.executescript(sql.SCHEMA)
+            elif version == 1:
+                await db.executescript(sql.FROM_VERSION_1)
             return cls(db), await Loaded.read(db)
         except sqlite3.Error as error:
             raise StoreBroken(f"database {path}: {error}") from error
@@ -188,7 +190,7 @@ class Loaded:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.sessions: list[tuple[str, int]] = []
+        self.sessions: list[tuple[str, int, str | None]] = []
         self.subscriptions: list[tuple[str, str, int]] = []
         self.retained: dict[str, bytes] = {}
 
@@ -206,7 +208,9 @@ class Loaded:
                     group=group, owner=owner, mid=mid, dup=bool(dup), saved=True,
                 )
             )  # fmt: skip
-        loaded.sessions = [(str(c), int(w)) for c, w in await db.execute_fetchall(sql.SESSIONS)]
+        loaded.sessions = [
+            (str(c), int(w), u) for c, w, u in await db.execute_fetchall(sql.SESSIONS)
+        ]
         loaded.subscriptions = [
             (str(c), str(f), int(q)) for c, f, q in await db.execute_fetchall(sql.SUBSCRIPTIONS)
         ]

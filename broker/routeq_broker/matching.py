@@ -19,6 +19,19 @@ def matches(name: str, topic: str) -> bool:
     return len(levels) == len(parts)
 
 
+def covers(rule: str, name: str) -> bool:
+    """Whether every topic that matches the filter `name` matches the filter `rule`, too."""
+    if name.startswith("$") != rule.startswith("$"):
+        return False
+    levels, parts = rule.split("/"), name.split("/")
+    for number, level in enumerate(levels):
+        if level == "#":
+            return True
+        if number >= len(parts) or parts[number] == "#" or level not in {"+", parts[number]}:
+            return False
+    return len(levels) == len(parts)
+
+
 def is_valid_filter(name: str) -> bool:
     """Whether wildcards stand alone on their level, and ``#`` comes last [4.7.1]."""
     levels = name.split("/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from amqtt.adapters import BufferReader
 from amqtt.errors import AMQTTError, MQTTError
@@ -25,6 +25,10 @@ CONNACK_VERSION_5 = b"\x20\x03\x00\x84\x00"
 """For a client that spoke MQTT 5: its own form of "unsupported protocol version"."""
 
 CONNACK_BAD_ID = b"\x20\x02\x00\x02"
+NOT_AUTHORIZED = 5
+
+Connect: TypeAlias = ConnectPacket
+"""A CONNECT as `read_connect` gives it."""
 
 _T = TypeVar("_T")
 
@@ -102,6 +106,11 @@ def short(kind: int, mid: int) -> bytes:
 def connack(*, session_present: bool) -> bytes:
     """A CONNACK that accepts."""
     return bytes((0x20, 2, session_present, 0))
+
+
+def refusal(code: int) -> bytes:
+    """A CONNACK that refuses [3.2.2.3]."""
+    return bytes((0x20, 2, 0, code))
 
 
 def suback(mid: int, codes: list[int]) -> bytes:

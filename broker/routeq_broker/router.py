@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from routeq_broker import packets, sql
 from routeq_broker.entry import Entry
+from routeq_broker.errors import NotAdmitted
 from routeq_broker.group import QueueGroup
 from routeq_broker.matching import is_valid_filter, matches, split_share
 from routeq_broker.session import Session
@@ -16,6 +17,7 @@ from routeq_broker.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from routeq_broker.acl import Rights
     from routeq_broker.connection import Connection
     from routeq_broker.journal import Journal, Loaded
     from routeq_broker.policy import RedeliveryPolicy
@@ -36,6 +38,7 @@ class Router:
         grace: seconds for which what a lost client held stays reserved for it.
         window: queue messages that a session may hold that said nothing else.
         changed: called when what waits in the queues has changed.
+        rights: what a client of a user may do.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Router:
         grace: float,
         window: int,
         changed: Callable[[], None],
+        rights: Callable[[str | None, str], Rights | None],
     ) -> None:
         self.journal = journal
         self.sessions: dict[str, Session] = {}
@@ -57,6 +61,7 @@ class Router:
         self._grace = grace
         self._window = window
         self._changed = changed
+        self._rights = rights
         self._numbers = itertools.count(1)
         self._plain: dict[str, dict[Session, int]] = {}
         self._shared: dict[tuple[str, str], dict[Session, None]] = {}
@@ -67,13 +72,15 @@ class Router:
     def load(self, loaded: Loaded, *, grace: float) -> None:
         """Take up what the database had; its sessions have `grace` seconds to come back."""
         self.retained = dict(loaded.retained)
-        for client_id, window in loaded.sessions:
-            session = Session(client_id, clean=False, window=window)
+        for client_id, window, user in loaded.sessions:
+            rights = self._rights(user, client_id)
+            session = Session(client_id, clean=False, window=window, user=user, rights=rights)
             self.sessions[client_id] = session
             self._reserve(session, grace)
         for client_id, name, qos in loaded.subscriptions:
-            if client_id in self.sessions:
-                self._add_subscription(self.sessions[client_id], name, qos)
+            owner = self.sessions.get(client_id)
+            if owner is not None and _may_subscribe(owner.rights, name, split_share(name)):
+                self._add_subscription(owner, name, qos)
         for entry in loaded.entries:
             entry.key = self._policy.identify(entry.payload) if entry.group else None
             self._load_entry(entry)
@@ -100,10 +107,25 @@ class Router:
     # -- clients come and go -------------------------------------------------------------------
 
     def arrived(
-        self, connection: Connection, client_id: str, *, clean: bool
+        self,
+        connection: Connection,
+        client_id: str,
+        *,
+        clean: bool,
+        user: str | None = None,
+        rights: Rights | None = None,
     ) -> tuple[Session, bool]:
-        """A client has connected; its session, and whether that was here already."""
+        """A client has connected; its session, and whether that was here already.
+
+        Raises:
+            NotAdmitted: the session is somebody else's, with all that waits in it.
+        """
         session = self.sessions.get(client_id)
+        if session is not None and session.user != user:
+            raise NotAdmitted(
+                f"the session {client_id!r} belongs to {session.user!r}, not to {user!r}",
+                packets.NOT_AUTHORIZED,
+            )
         if session is not None and session.connection is not None:
             old, session.connection = session.connection, None
             log.info("client=%s is taken over", client_id)  # [3.1.4-2]
@@ -116,10 +138,11 @@ class Router:
             session = None
         present = session is not None
         if session is None:
-            session = Session(client_id, clean=clean, window=self._window)
+            session = Session(client_id, clean=clean, window=self._window, user=user)
             self.sessions[client_id] = session
             if not clean:
-                self.journal.write(sql.SAVE_SESSION, client_id, session.window)
+                self.journal.write(sql.SAVE_SESSION, client_id, session.window, user)
+        session.rights = rights
         session.stop_reserving()
         session.connection = connection
         return session, present
@@ -188,7 +211,7 @@ class Router:
         """A session has room for so many queue messages."""
         session.window = window
         if not session.clean:
-            self.journal.write(sql.SAVE_SESSION, session.client_id, window)
+            self.journal.write(sql.SAVE_SESSION, session.client_id, window, session.user)
         self.room_in(session)
 
     def room_in(self, session: Session) -> None:
@@ -213,6 +236,7 @@ class Router:
         for name, qos in wanted:
             share = split_share(name)
             valid = is_valid_filter(name) and (share is None or (all(share) and qos > 0))
+            valid = valid and _may_subscribe(session.rights, name, share)
             codes.append(min(qos, 1) if valid else _REFUSED)
             if valid:
                 self._add_subscription(session, name, min(qos, 1))
@@ -287,7 +311,7 @@ class Router:
 
     def _send_retained(self, session: Session, name: str, qos: int) -> None:
         for topic, payload in self.retained.items():
-            if matches(name, topic):
+            if matches(name, topic) and _may_read(session, topic):
                 self._give_plain(session, topic, payload, qos, retain=True)
 
     # -- messages ------------------------------------------------------------------------------
@@ -314,7 +338,8 @@ class Router:
         for name, subscribers in self._plain.items():
             if matches(name, topic):
                 for session, qos in subscribers.items():
-                    found[session] = max(qos, found.get(session, 0))
+                    if _may_read(session, topic):
+                        found[session] = max(qos, found.get(session, 0))
         return list(found.items())
 
     def _retain(self, topic: str, payload: bytes) -> None:
@@ -386,3 +411,16 @@ class Router:
             size["waiting"] += group.waiting
             size["held"] += group.held
         return {queue: size for queue, size in sizes.items() if any(size.values())}
+
+
+def _may_read(session: Session, topic: str) -> bool:
+    return session.rights is None or session.rights.may_read(topic)
+
+
+def _may_subscribe(rights: Rights | None, name: str, share: tuple[str, str] | None) -> bool:
+    """A filter with wildcards may be held by anybody: what it brings is checked by topic."""
+    if rights is None:
+        return True
+    if share is not None:
+        return rights.may_share(share[1])
+    return "+" in name or "#" in name or rights.may_read(name)

@@ -10,6 +10,7 @@ from routeq_broker import packets
 if TYPE_CHECKING:
     import asyncio
 
+    from routeq_broker.acl import Rights
     from routeq_broker.connection import Connection
     from routeq_broker.entry import Entry
 
@@ -23,6 +24,8 @@ class Session:
 
     Attributes:
         clean: it ends with its connection.
+        user: whose it is; nobody else may take it over.
+        rights: what its client may do; None: everything.
         window: queue messages that it may hold at once.
         subscriptions: filter -> granted QoS, shared ones included.
         held: packet id -> message, given and not acknowledged, in the order given.
@@ -30,8 +33,18 @@ class Session:
         reserved: while this timer runs, what a lost client holds stays its own.
     """
 
-    def __init__(self, client_id: str, *, clean: bool, window: int) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        clean: bool,
+        window: int,
+        user: str | None = None,
+        rights: Rights | None = None,
+    ) -> None:
         self.client_id = client_id
+        self.user = user
+        self.rights = rights
         self.clean = clean
         self.window = window
         self.subscriptions: dict[str, int] = {}

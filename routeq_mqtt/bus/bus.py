@@ -70,9 +70,7 @@ class Bus(Controls):
         topics: Topics | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.settings = settings or Settings.from_environment(
-            None if url is None else {**os.environ, "ROUTEQ_URL": url}
-        )
+        self.settings = settings or Settings.from_environment(url=url)
         self._transport = transport
         self._topics = topics or self.settings.topics()
         self._clock = clock or SystemClock()

@@ -7,6 +7,7 @@ import typer
 from routeq_mqtt.cli import bench as bench_command
 from routeq_mqtt.cli import control, failed, run, send, show
 from routeq_mqtt.cli import doctor as doctor_command
+from routeq_mqtt.cli.common import apply_settings
 from routeq_mqtt.version import VERSION
 
 app = typer.Typer(
@@ -24,13 +25,34 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_SETTING = "Sets {} for this command."
+
+
 @app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
     ),
+    env_file: str | None = typer.Option(
+        None, help="File of ROUTEQ_… lines beneath the environment; default: .env, if it is there."
+    ),
+    username: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_USERNAME")),
+    password_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_PASSWORD_FILE")),
+    ca_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_CA_FILE")),
+    cert_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_CERT_FILE")),
+    key_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_KEY_FILE")),
+    protocol: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_PROTOCOL")),
 ) -> None:
     """Every command takes --url, or ROUTEQ_URL; default mqtt://127.0.0.1:1883."""
+    apply_settings(
+        env_file=env_file,
+        username=username,
+        password_file=password_file,
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        protocol=protocol,
+    )
 
 
 run.register(app)

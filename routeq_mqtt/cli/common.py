@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from routeq_mqtt.environment import PREFIX, environment
 from routeq_mqtt.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -20,6 +21,7 @@ from routeq_mqtt.errors import (
     SchedulerRunning,
 )
 from routeq_mqtt.settings import Settings
+from routeq_mqtt.transport.address import holds_password, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -49,7 +51,7 @@ err = Console(stderr=True, highlight=False)
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="Broker: mqtt[s]://user:password@host:port.", envvar="ROUTEQ_URL"),
+    typer.Option("--url", help="Broker: mqtt[s]://host:port; default: ROUTEQ_URL."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 LogLevel = Annotated[
@@ -60,8 +62,35 @@ _T = TypeVar("_T")
 
 
 def settings(url: str | None) -> Settings:
-    """Settings from the environment, the URL from the flag where there is one."""
-    return Settings.from_environment(None if url is None else {**os.environ, "ROUTEQ_URL": url})
+    """Settings from the environment, the URL from the flag where there is one.
+
+    Raises:
+        ConfigurationError: the flag holds a password, or a setting makes no sense.
+    """
+    if url is not None and holds_password(url):
+        raise ConfigurationError(
+            f"--url={without_secrets(url)!r} holds a password, which every user of this machine "
+            "can see in the list of processes; put it into ROUTEQ_URL, ROUTEQ_PASSWORD, a file "
+            "that ROUTEQ_PASSWORD_FILE names, or .env"
+        )
+    return Settings.from_environment(url=url)
+
+
+def apply_settings(**flags: str | None) -> None:
+    """Put flags, and what a `.env` file says, into the environment of this process.
+
+    So they hold for every command, for the settings that a command reads as its options, and for
+    the processes that it starts.
+    """
+    for name, value in flags.items():
+        if value is not None:
+            os.environ[f"{PREFIX}{name.upper()}"] = value
+    if flags.get("password_file") is not None:
+        os.environ.pop(f"{PREFIX}PASSWORD", None)
+    try:
+        os.environ.update(environment())
+    except ConfigurationError as error:
+        fail(error)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

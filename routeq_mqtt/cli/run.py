@@ -159,19 +159,46 @@ def broker(
         Path | None,
         typer.Option(help="SQLite file; without it a crash of the broker loses what it holds."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of the broker's certificate: encrypt everything.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its key; default: in the same file.")
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="Clients must show a certificate of this authority; its common name is the user."
+        ),
+    ] = None,
+    users: Annotated[
+        list[Path],
+        typer.Option(help="Who may connect: a file as mosquitto_passwd makes it. Repeatable."),
+    ] = [],  # noqa: B006 - typer copies it
+    acl: Annotated[
+        list[Path],
+        typer.Option(help="Who may read and write what: mosquitto's acl_file. Repeatable."),
+    ] = [],  # noqa: B006 - typer copies it
     log_level: LogLevel = "info",
 ) -> None:
     """Run the embedded broker, which shares $queue/<name> among workers itself."""
     set_up_logging(log_level)
     try:
-        from routeq_mqtt.embedded import make_broker
+        from routeq_mqtt.embedded import Access, make_broker
     except ImportError:
         raise typer.BadParameter(
             "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
         ) from None
 
     async def main() -> None:
-        embedded = make_broker(bind, db)
+        access = Access(
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            client_ca=client_ca,
+            users=tuple(users),
+            acl=tuple(acl),
+        )
+        embedded = make_broker(bind, db, access=access)
         stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def stop() -> None:

@@ -43,6 +43,8 @@ class BrokerAddress:
         cls,
         url: str,
         *,
+        username: str | None = None,
+        password: str | None = None,
         protocol: Protocol = "auto",
         ca_file: str | None = None,
         cert_file: str | None = None,
@@ -50,10 +52,12 @@ class BrokerAddress:
     ) -> BrokerAddress:
         """Parse ``mqtt[s]://user:password@host:port`` or ``ws[s]://…/path``.
 
+        What the URL says of user and password beats `username` and `password`.
+
         Raises:
             ConfigurationError: the URL cannot be understood; it is shown without its password.
         """
-        shown = _without_secrets(url)
+        shown = without_secrets(url)
         try:
             parts = urlsplit(url if "//" in url else f"mqtt://{url}")
             port = parts.port
@@ -73,13 +77,21 @@ class BrokerAddress:
             raise ConfigurationError(
                 f"broker URL {shown!r} names no host; write it as mqtt://host:1883"
             )
+        tls = parts.scheme in {"mqtts", "wss"}
+        if not tls and (ca_file or cert_file or key_file):
+            raise ConfigurationError(
+                f"broker URL {shown!r} does not encrypt, though certificates are given "
+                "(ca_file, cert_file or key_file); write it as mqtts:// or wss://"
+            )
+        if key_file and not cert_file:
+            raise ConfigurationError(f"key_file={key_file!r} needs a certificate: give cert_file")
         return cls(
             host=parts.hostname,
             port=_PORTS[parts.scheme] if port is None else port,
-            tls=parts.scheme in {"mqtts", "wss"},
+            tls=tls,
             websocket_path=(parts.path or "/mqtt") if parts.scheme in {"ws", "wss"} else None,
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
+            username=unquote(parts.username) if parts.username else username,
+            password=unquote(parts.password) if parts.password else password,
             protocol=protocol,
             ca_file=ca_file,
             cert_file=cert_file,
@@ -93,8 +105,14 @@ class BrokerAddress:
         return f"{scheme}://{host}:{self.port}{self.websocket_path or ''}"
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """A URL as it may be shown: nothing of what stands before the last @, whatever was meant."""
     before, at, host = url.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     return f"{scheme if slashes else ''}{slashes}***@{host}" if at else url
+
+
+def holds_password(url: str) -> bool:
+    """Whether a URL names a password, however wrongly it is written."""
+    before, at, _ = url.rpartition("@")
+    return bool(at) and ":" in before.partition("//")[2 if "//" in before else 0]

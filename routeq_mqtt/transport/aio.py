@@ -19,6 +19,7 @@ import asyncio
 import itertools
 import os
 import socket
+import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
+from routeq_mqtt.errors import ConfigurationError, ConnectionFailed, ConnectionLost
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport import codec
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
@@ -90,7 +91,7 @@ class _Client(aiomqtt.Client):
             will=_will(options),
             transport="tcp" if address.websocket_path is None else "websockets",
             websocket_path=address.websocket_path,
-            tls_params=_tls(address),
+            tls_context=_tls(address),
         )
         self.keep_alive = options.keep_alive
         self.mqtt5 = mqtt5
@@ -557,7 +558,7 @@ class AioTransport:
             raise ConnectionFailed(f"the broker at {self.address} refused: {error}") from None
         except aiomqtt.MqttError as error:
             raise ConnectionFailed(
-                f"cannot reach a broker at {self.address}: {error}; is it running?"
+                f"cannot reach a broker at {self.address}: {error}; {_mend(error)}"
             ) from None
         except TimeoutError:
             client._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
@@ -565,6 +566,14 @@ class AioTransport:
                 f"the broker at {self.address} did not answer within {self.connect_timeout} s"
             ) from None
         return AioConnection(client, self, options)
+
+
+def _mend(error: aiomqtt.MqttError) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "name the authority that signed the broker's certificate: ROUTEQ_CA_FILE"
+    if "SSL" in str(error) or "certificate" in str(error):
+        return "does it speak TLS there, and does it want a client certificate (ROUTEQ_CERT_FILE)?"
+    return "is it running?"
 
 
 class _VersionRefused(ConnectionFailed):
@@ -592,9 +601,21 @@ def _will(options: ConnectOptions) -> aiomqtt.Will | None:
     return None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain)
 
 
-def _tls(address: BrokerAddress) -> aiomqtt.TLSParameters | None:
+def _tls(address: BrokerAddress) -> ssl.SSLContext | None:
+    """Read at each connect, so that certificates can be renewed while we run."""
     if not address.tls:
         return None
-    return aiomqtt.TLSParameters(
-        ca_certs=address.ca_file, certfile=address.cert_file, keyfile=address.key_file
-    )
+    try:
+        context = ssl.create_default_context(cafile=address.ca_file)
+        if address.cert_file is not None:
+            context.load_cert_chain(address.cert_file, address.key_file, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"TLS with ca_file={address.ca_file} cert_file={address.cert_file} "
+            f"key_file={address.key_file}: {error}"
+        ) from None
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key is encrypted; it must be readable without asking")
