@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import NoScheduler
+from routeq_mqtt.errors import NoScheduler, PublishRefused
 from routeq_mqtt.presence.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -70,12 +70,22 @@ class Sizes:
         self.fleet = Fleet(sender.topics)
 
     async def refresh(self) -> None:
-        """Wait until the retained messages of all workers are here; afterwards they keep coming."""
+        """Wait until the retained messages of all workers are here; afterwards they keep coming.
+
+        Raises:
+            PublishRefused: the broker hides our own message from us.
+        """
         if not self._listening:
             await self._sender.listen(self.fleet.filters(), self._fold)
             self._listening = True
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            await self._sender.caught_up()
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                await self._sender.caught_up()
+        except TimeoutError:
+            raise PublishRefused(
+                "the broker does not give us back our own messages; "
+                "check its access control and whether it answers at all"
+            ) from None
 
     def _fold(self, message: Message) -> None:
         self.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())

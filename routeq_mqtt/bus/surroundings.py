@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from routeq_mqtt.transport.seam import Connection, Message
 
 _REFUSED = 0x80
+_MARKER_TIMEOUT = 5.0
+"""Seconds until a marker that the broker has taken, and does not give back, counts as hidden."""
 
 
 class Surroundings:
@@ -56,8 +58,14 @@ class Surroundings:
         reason = await heard
         if unheard is not None:
             self.truthful = reason == SUCCESS and await unheard == NO_MATCHING_SUBSCRIBERS
+        if reason >= _REFUSED:
+            self.blind = True
+            return
         either: set[asyncio.Future[Any]] = {self._marker, connection.lost}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            either, timeout=_MARKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+        )
+        self.blind = self.blind or not done  # mosquitto grants what it will never deliver
 
     def _forget(self) -> None:
         self.truthful = self.shares_queue = self.blind = False

@@ -279,6 +279,8 @@ class Scheduler:
 
     def _look_at_other(self, connection: Connection, message: Message) -> None:
         """Two by force: the one that started later leaves."""
+        if message.dup:
+            return  # what a predecessor that was killed had not acknowledged: it does not run
         other = decode(SchedulerStatus, message.payload) if message.payload else None
         if other is None or other.instance == self._status.instance or other.state != "online":
             if other is not None and other.instance != self._status.instance and not message.retain:

@@ -522,11 +522,15 @@ class AioTransport:
     Args:
         address: where the broker is.
         connect_timeout: seconds until an attempt to connect is given up; default 5.
+
+    Raises:
+        ConfigurationError: a certificate's file cannot be used.
     """
 
     def __init__(self, address: BrokerAddress, *, connect_timeout: float = 5.0) -> None:
         self.address = address
         self.connect_timeout = connect_timeout
+        _tls(address)  # what is wrong with its files shows now, and not at some reconnect
         self._mqtt5: bool | None = {"5": True, "3.1.1": False, "auto": None}[address.protocol]
 
     async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
@@ -547,7 +551,10 @@ class AioTransport:
     async def _connect(
         self, options: ConnectOptions, on_message: OnMessage, *, mqtt5: bool
     ) -> Connection:
-        client = _Client(self.address, options, mqtt5=mqtt5)
+        try:
+            client = _Client(self.address, options, mqtt5=mqtt5)
+        except ConfigurationError as error:  # a certificate that is just being renewed
+            raise ConnectionFailed(str(error)) from None
         client.on_message = on_message
         try:
             async with asyncio.timeout(self.connect_timeout):
