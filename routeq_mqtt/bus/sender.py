@@ -86,8 +86,9 @@ class Sender:
             news.cancel()
 
     def _see_mark(self, message: Message) -> None:
-        self._mark_seen = max(self._mark_seen, int(message.payload))
-        self._marked.fire()
+        if message.payload.isdigit():  # whoever may write to this topic may write anything
+            self._mark_seen = max(self._mark_seen, int(message.payload[:18]))
+            self._marked.fire()
 
     async def send(self, queue: str, payload: bytes) -> None:
         """Send one job; returns when somebody holds it.
