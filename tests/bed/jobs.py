@@ -180,3 +180,17 @@ class Deadly(Job):
         there = await connection()
         await there.writer.drain()
         os._exit(9)
+
+
+class LastChance(Job):
+    """One attempt, and a hook that says when it was the last."""
+
+    max_tries = 1
+    gate: str
+
+    async def handle(self) -> None:
+        await wait_at(self.gate, self)
+        await tell("ran", self, key="last chance")
+
+    async def failed(self, error: BaseException) -> None:
+        await tell("failed", self, error=str(error))
