@@ -106,7 +106,7 @@ def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 
 def fail(error: RouteqError) -> NoReturn:
     """Print what went wrong and exit with its code."""
-    err.print(f"error: {error}", style="red", markup=False)
+    err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
     codes = (code for kind, code in _EXIT_CODES if isinstance(error, kind))
     raise typer.Exit(next(codes, FAILED))
 

@@ -138,7 +138,7 @@ async def test_where_the_broker_is_down_there_is_one_clear_line(bed: Bed) -> Non
     url = f"mqtt://user:secret@127.0.0.1:{free_port()}"
     for command in (["queues"], ["workers"], ["failed", "list"], ["doctor"], ["dispatch", "X"]):
         process = await Process.cli(
-            "cli", *command, "--url", url, env=bed.env | {"ROUTEQ_TIMEOUT": "0.5"}
+            "cli", *command, env=bed.env | {"ROUTEQ_URL": url, "ROUTEQ_TIMEOUT": "0.5"}
         )
         assert await process.ended() == 3, process.output
         [line] = process.lines

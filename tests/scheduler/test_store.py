@@ -1,0 +1,232 @@
+"""The scheduler's SQLite: real files, every state, counts, migrations and a disk that fails."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routeq_mqtt import ConfigurationError
+from routeq_mqtt.scheduler.rows import Counts, NewFailed, NewRow, StoreUnavailable
+from routeq_mqtt.scheduler.schema import MIGRATIONS
+from routeq_mqtt.scheduler.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    one = await Store.open(tmp_path / "routeq.db")
+    yield one
+    await one.close()
+
+
+def row(job_id: str, **changes: Any) -> NewRow:
+    fields: dict[str, Any] = {
+        "id": job_id, "queue": "q", "attempt": 1, "deliveries": 1, "state": "parked",
+        "run_at": 0.0, "durable": False, "expires_at": None, "envelope": b"e",
+    }  # fmt: skip
+    return NewRow(**fields | changes)
+
+
+def failed(job_id: str, **changes: Any) -> NewFailed:
+    fields: dict[str, Any] = {
+        "id": job_id, "queue": "q", "job": "J", "reason": "exception", "error": "e",
+        "worker": "w", "failed_at": 1.0, "record": b"r",
+    }  # fmt: skip
+    return NewFailed(**fields | changes)
+
+
+async def test_parked_rows_come_in_the_order_of_arrival(store: Store) -> None:
+    await store.take([row("b"), row("a")])
+    await store.take([row("c"), row("x", queue="other")])
+    found = await store.parked("q", 10)
+    assert [one.id for one in found] == ["b", "a", "c"]
+    assert [one.id for one in await store.parked("q", 10, after=found[0].seq)] == ["a", "c"]
+    assert await store.parked_queues() == ["other", "q"]
+
+
+async def test_delayed_rows_come_when_they_are_due(store: Store) -> None:
+    await store.take([row(str(at), state="delayed", run_at=at) for at in (30.0, 10.0, 20.0)])
+    assert await store.next_due() == 10.0
+    assert [one.run_at for one in await store.due(20.0, 10)] == [10.0, 20.0]
+    assert [one.run_at for one in await store.due(20.0, 1)] == [10.0]
+    await store.release(["10.0", "20.0", "30.0"])
+    assert await store.next_due() is None
+
+
+async def test_a_second_copy_of_an_attempt_changes_nothing(store: Store) -> None:
+    assert await store.take([row("1", envelope=b"first")]) == 1
+    assert await store.take([row("1", envelope=b"again")]) == 0
+    await store.release(["1"])
+    assert await store.take([row("1")]) == 0
+    assert await store.take([row("1", attempt=2, envelope=b"second", state="delayed")]) == 1
+    found = await store.get("1")
+    assert found is not None
+    assert (found.attempt, found.state, found.envelope) == (2, "delayed", b"second")
+
+
+async def test_what_is_done_never_comes_back(store: Store) -> None:
+    await store.take([row("1", durable=True)])
+    await store.release(["1"])
+    assert await store.done([("1", 1)], at=5.0) == 1
+    assert await store.done([("1", 1)], at=6.0) == 0
+    assert await store.take([row("1", attempt=9)]) == 0
+    assert await store.restore([row("1", attempt=9)]) == 0
+    await store.park(["1"])
+    found = await store.get("1")
+    assert found is not None
+    assert (found.state, found.envelope) == ("done", b"")
+
+
+async def test_an_outcome_of_an_earlier_attempt_ends_no_later_one(store: Store) -> None:
+    await store.take([row("1", attempt=2)])
+    assert await store.done([("1", 1)], at=1.0) == 0
+    assert await store.done([("nobody", 1)], at=1.0) == 0
+
+
+async def test_restore_takes_back_only_what_is_released_and_once(store: Store) -> None:
+    await store.take([row("parked"), row("out")])
+    await store.release(["out"])
+    assert await store.restore([row("parked", deliveries=2), row("out", deliveries=2)]) == 1
+    assert await store.restore([row("out", deliveries=2)]) == 0
+    assert await store.restore([row("unknown", deliveries=2)]) == 1
+
+
+async def test_counts_follow_every_change(store: Store) -> None:
+    await store.take([row("1"), row("2"), row("3", state="delayed", run_at=9.0)])
+    await store.release(["1"])
+    assert await store.counts() == {"q": Counts(delayed=1, parked=1, released=1)}
+    await store.fail([failed("1"), failed("x", queue="other")], at=1.0)
+    await store.fail([failed("1"), failed("1")], at=2.0)  # again, and doubled
+    assert await store.counts() == {
+        "q": Counts(delayed=1, parked=1, failed=1),
+        "other": Counts(failed=1),
+    }
+    await store.failed_retry(["1"], [row("1", queue="elsewhere")])
+    await store.done([("2", 1), ("3", 1)], at=1.0)
+    assert await store.counts() == {"elsewhere": Counts(parked=1), "other": Counts(failed=1)}
+    assert await store.failed_flush() == 1
+    assert await store.counts() == {"elsewhere": Counts(parked=1)}
+
+
+async def test_tombstones_go_when_they_are_old(store: Store) -> None:
+    await store.take([row("durable", durable=True), row("other")])
+    await store.done([("durable", 1), ("other", 1)], at=100.0)
+    assert await store.purge(699.0, keep_durable=1000.0, keep_others=600.0) == 0
+    assert await store.purge(701.0, keep_durable=1000.0, keep_others=600.0) == 1
+    assert await store.get("durable") is not None
+    assert await store.purge(1101.0, keep_durable=1000.0, keep_others=600.0) == 1
+    assert await store.get("durable") is None
+    assert await store.purge(0.0) == 0
+
+
+async def test_failed_records_newest_first_and_by_queue(store: Store) -> None:
+    await store.fail(
+        [failed("1", failed_at=1.0), failed("2", failed_at=2.0, queue="other", job=None)], at=1.0
+    )
+    assert [one.id for one in await store.failed_list()] == ["2", "1"]
+    assert [one.id for one in await store.failed_list(limit=1)] == ["2"]
+    assert [one.id for one in await store.failed_list("q")] == ["1"]
+    assert await store.failed_ids() == ["1", "2"]
+    assert await store.failed_ids("other") == ["2"]
+    whole = await store.failed_get("2")
+    assert whole is not None
+    assert (whole.job, whole.record) == (None, b"r")
+    assert await store.failed_get("3") is None
+    assert await store.failed_forget(["1", "3"]) == 1
+    assert await store.failed_flush("q") == 0
+    assert await store.failed_flush("other") == 1
+
+
+async def test_a_message_without_an_id_keeps_the_one_it_was_given(store: Store) -> None:
+    await store.take([row("1")], untagged=[(7, b"digest", "1")])
+    assert await store.untagged_id(7, b"digest") == "1"
+    assert await store.untagged_id(7, b"other") is None
+    await store.take([], forget_untagged=[7])
+    assert await store.untagged_id(7, b"digest") is None
+
+
+async def test_nothing_to_do_is_no_error(store: Store) -> None:
+    assert await store.take([]) == 0
+    assert await store.done([], at=1.0) == 0
+    assert await store.failed_forget([]) == 0
+    await store.release([])
+    await store.fail([], at=1.0)
+
+
+async def test_everything_is_there_after_it_was_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    one = await Store.open(path)
+    await one.take([row("1"), row("2")])
+    await one.fail([failed("x")], at=1.0)
+    await one.close()
+    again = await Store.open(path)
+    await again.take([row("3")])
+    assert [found.id for found in await again.parked("q", 10)] == ["1", "2", "3"]
+    assert await again.counts() == {"q": Counts(parked=3, failed=1)}
+    await again.close()
+
+
+async def test_one_file_has_one_scheduler(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    one = await Store.open(path)
+    with pytest.raises(ConfigurationError, match=r"routeq\.db"):
+        await Store.open(path)
+    await one.close()
+    await (await Store.open(path)).close()
+
+
+@pytest.mark.parametrize("version", range(len(MIGRATIONS)))
+async def test_a_database_of_each_earlier_version_becomes_this_one(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "routeq.db"
+    old = sqlite3.connect(path)
+    for script in MIGRATIONS[:version]:
+        old.executescript(script)
+    if version:
+        old.execute(
+            "INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, "
+            "durable, envelope) VALUES ('old', 'q', 1, 1, 'parked', 0, 0, 0, x'')"
+        )
+    old.execute(f"PRAGMA user_version = {version}")
+    old.commit()
+    old.close()
+    store = await Store.open(path)
+    await store.take([row("new")])
+    ids = [found.id for found in await store.parked("q", 10)]
+    assert ids == (["old", "new"] if version else ["new"])
+    assert (await store.counts())["q"].parked == len(ids)
+    await store.close()
+
+
+async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 999")
+    newer.close()
+    with pytest.raises(ConfigurationError, match=r"schema version 999, .* upgrade routeq-mqtt"):
+        await Store.open(path)
+
+
+async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    path.write_bytes(b"no database " * 1000)
+    with pytest.raises(StoreUnavailable, match=r"routeq\.db: file is not a database"):
+        await Store.open(path)
+    assert path.read_bytes() == b"no database " * 1000
+
+
+async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(store: Store) -> None:
+    await store.take([row("1")])
+    db = store.database._db
+    [[pages]] = await db.execute_fetchall("PRAGMA page_count")
+    await db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    big = [row(str(number), envelope=b"x" * 10_000) for number in range(2, 20)]
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.take(big)
+    assert await store.counts() == {"q": Counts(parked=1)}
+    await db.execute_fetchall("PRAGMA max_page_count = 100000")
+    assert await store.take(big) == 18
