@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from routeq_mqtt.presence.status import SchedulerStatus, WorkerLoad, WorkerStatus
+from routeq_mqtt.settings import Settings
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.wire import extensions
 from routeq_mqtt.wire.envelope import Envelope
@@ -58,6 +59,13 @@ def test_the_tables_of_the_statuses_have_every_field() -> None:
 
 def test_the_table_of_extension_types_has_every_number() -> None:
     assert first_column(part("\n## Values\n")) == {str(kind) for kind in extensions._DECODERS}
+
+
+def test_the_readme_has_every_setting() -> None:
+    missing = {f"ROUTEQ_{name.upper()}" for name in names(Settings)} - set(
+        re.findall(r"`(ROUTEQ_\w+)`", README)
+    )
+    assert not missing
 
 
 def test_the_design_has_every_topic() -> None:
