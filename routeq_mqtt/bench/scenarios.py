@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.bench.jobs import BenchNoop, BenchTimed
@@ -51,13 +50,9 @@ async def connect(settings: Settings, protocol: Protocol = "auto") -> Connection
 
 async def publish(connection: Connection, topic: str, payloads: list[bytes]) -> None:
     """Publish and wait for every PUBACK, as fast as the bare transport can."""
-    source = iter(payloads)
-    waiting = []
-    while chunk := list(islice(source, 64)):
-        await connection.room()
-        waiting += [connection.publish(topic, payload) for payload in chunk]
-    for future in waiting:
-        await future
+    reasons = await connection.publish_many([(topic, payload) for payload in payloads])
+    if any(reasons):
+        raise RuntimeError(f"the broker did not take every message to {topic!r}")
 
 
 async def one_by_one(stage: Stage) -> Figures:

@@ -49,6 +49,7 @@ class Bed:
         self.recorder = recorder
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.listeners: list[str] = []
         self.broker: Process | None = None
         self.processes: list[Process] = []
 
@@ -76,7 +77,7 @@ class Bed:
             self.broker = await Process.cli(
                 "broker", "broker", "--bind", f"127.0.0.1:{self.port}", "--db", db, env=self.env
             )
-        await self._listening()
+        await self.listening(self.port)
 
     def _conf(self) -> str:
         """The shipped configuration; only port and folder are the test's own."""
@@ -91,17 +92,18 @@ class Bed:
             f"persistence_location {self.folder}/",
             "log_dest stderr",
             "user root",
+            *self.listeners,
         ]
         path = self.folder / "mosquitto.conf"
         path.write_text("\n".join(lines) + "\n")
         return str(path)
 
-    async def _listening(self) -> None:
+    async def listening(self, port: int) -> None:
         """The port answers; a refused connection is the event that we wait to end."""
         async with asyncio.timeout(TIMEOUT):
             while True:
                 with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
                     writer.close()
                     return
                 assert self.broker is not None

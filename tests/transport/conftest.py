@@ -11,12 +11,12 @@ from tests.conftest import need_mosquitto
 from tests.transport.subjects import Subject, subject_of
 
 LIKE_MOSQUITTO = ["memory 5", "memory 3.1.1", "mosquitto 5", "mosquitto 3.1.1"]
-ALL = [*LIKE_MOSQUITTO, "embedded 3.1.1"]
+ALL = [*LIKE_MOSQUITTO, "tls mosquitto", "websocket mosquitto", "embedded 3.1.1"]
 
 
 def _params(names: list[str]) -> list[object]:
     slow = [pytest.mark.slow]
-    return [pytest.param(n, marks=slow if n.startswith("mosquitto") else []) for n in names]
+    return [pytest.param(n, marks=slow if "mosquitto" in n else []) for n in names]
 
 
 @pytest.fixture(params=_params(ALL))

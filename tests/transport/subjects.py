@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from routeq_broker import Broker
@@ -17,7 +18,7 @@ from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
 from routeq_mqtt.transport.address import BrokerAddress, Protocol
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage, Transport
-from tests.bed.bed import Bed, Kind
+from tests.bed.bed import Bed, Kind, free_port
 from tests.bed.proxy import Proxy
 from tests.bed.recorder import TIMEOUT, Recorder
 
@@ -147,8 +148,10 @@ class SocketSubject(Subject):
         return self._transport(self.port, connect_timeout)
 
     def _transport(self, port: int, connect_timeout: float) -> Transport:
-        address = BrokerAddress(port=port, protocol=self.protocol)
-        return AioTransport(address, connect_timeout=connect_timeout)
+        return AioTransport(self.address(port), connect_timeout=connect_timeout)
+
+    def address(self, port: int) -> BrokerAddress:
+        return BrokerAddress(port=port, protocol=self.protocol)
 
     async def open_proxy(self) -> None:
         proxy = Proxy(self.port)
@@ -189,6 +192,7 @@ class ProcessSubject(SocketSubject):
 
     async def start(self) -> None:
         await self.bed.start_broker()
+        await self.bed.listening(self.port)
 
     async def stop(self) -> None:
         await self.bed.stop_broker()
@@ -199,6 +203,50 @@ class ProcessSubject(SocketSubject):
     async def close(self) -> None:
         await super().close()
         await self.bed.close()
+
+
+class TlsSubject(ProcessSubject):
+    """Over TLS, with a certificate that is made for the test."""
+
+    def __init__(self, protocol: Protocol, folder: Path) -> None:
+        super().__init__("mosquitto", protocol, folder)
+        self.port = free_port()
+        self._key, self._certificate = folder / "key.pem", folder / "certificate.pem"
+        subprocess.run(
+            [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                "-addext", "subjectAltName=IP:127.0.0.1",
+                "-keyout", str(self._key), "-out", str(self._certificate),
+            ],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+        self.bed.listeners = [
+            f"listener {self.port} 127.0.0.1",
+            f"certfile {self._certificate}",
+            f"keyfile {self._key}",
+        ]
+
+    def address(self, port: int) -> BrokerAddress:
+        return replace(super().address(port), tls=True, ca_file=str(self._certificate))
+
+
+class WebsocketSubject(ProcessSubject):
+    """Over a websocket."""
+
+    def __init__(self, protocol: Protocol, folder: Path) -> None:
+        super().__init__("mosquitto", protocol, folder)
+        self.port = free_port()
+        # Without the domain, libwebsockets takes every IPv6 address instead of this one.
+        self.bed.listeners = [
+            f"listener {self.port} 127.0.0.1",
+            "socket_domain ipv4",
+            "protocol websockets",
+        ]
+
+    def address(self, port: int) -> BrokerAddress:
+        return replace(super().address(port), websocket_path="/mqtt")
 
 
 class EmbeddedSubject(SocketSubject):
@@ -237,6 +285,10 @@ async def subject_of(name: str, folder: Path) -> AsyncIterator[Subject]:
         subject = MemorySubject(mqtt5=protocol == "5")
     elif kind == "embedded":
         subject = EmbeddedSubject(folder)
+    elif kind == "tls":
+        subject = TlsSubject("5", folder)
+    elif kind == "websocket":
+        subject = WebsocketSubject("5", folder)
     else:
         subject = ProcessSubject("mosquitto", "5" if protocol == "5" else "3.1.1", folder)
     await subject.start()
