@@ -67,7 +67,7 @@ class SecureBed(Bed):
             bind = ("--bind", f"127.0.0.1:{self.port}", "--db", str(self.folder / "broker.db"))
             env = {"COLUMNS": "200"}
             self.broker = await Process.cli("broker", "broker", *bind, *flags, env=env)
-        await self._listening()
+        await self.listening(self.port)
 
     def _conf(self) -> str:
         text = (ROOT / "mosquitto.secure.conf").read_text()

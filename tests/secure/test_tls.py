@@ -35,7 +35,7 @@ class MutualBed(SecureBed):
         acl = ("--acl", f"{self.folder}/services.acl", "--client-ca", f"{self.authority.pem}")
         bind = ("--bind", f"127.0.0.1:{self.port}")
         self.broker = await Process.cli("broker", "broker", *bind, *flags, *acl, env={})
-        await self._listening()
+        await self.listening(self.port)
 
     def _conf(self) -> str:
         self.web_port = free_port()
