@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Values = tuple[Any, ...]
+Connect = Callable[["Path"], Awaitable[aiosqlite.Connection]]
+
+
+async def connect(path: Path) -> aiosqlite.Connection:
+    """A connection with a thread of its own."""
+    return await aiosqlite.connect(path, isolation_level=None)
 
 
 class Database:
@@ -34,16 +41,27 @@ class Database:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path) -> Database:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        connect: Connect = connect,
+        lock_file: Callable[[Path], FileLock] = FileLock,
+    ) -> Database:
         """Open a database, and make it where it is missing.
+
+        Args:
+            path: the SQLite file.
+            connect: opens it; a simulation opens it without a thread.
+            lock_file: locks it against other processes.
 
         Raises:
             ConfigurationError: it is of a later version, another process holds it, or the folder
                 cannot be written to.
         """
-        lock = FileLock(path)
+        lock = lock_file(path)
         try:
-            db = await aiosqlite.connect(path, isolation_level=None)
+            db = await connect(path)
             try:
                 await _prepare(db, path)
             except BaseException:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ _ASK_AGAIN = 5.0
 """Seconds until sessions that did not answer are asked again."""
 _STORE_AGAIN = 1.0
 
+OpenStore = Callable[["Path"], Awaitable[Store]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerOptions:
@@ -77,6 +80,7 @@ class Scheduler:
         topics: the topics of the bus.
         clock: where time comes from.
         hook: called at each step that a fault test may want to die at.
+        open_store: opens the database.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Scheduler:
         topics: Topics | None = None,
         clock: Clock | None = None,
         hook: Hook = no_hook,
+        open_store: OpenStore = Store.open,
     ) -> None:
         self.online = asyncio.Event()
         self._transport = transport
@@ -94,6 +99,7 @@ class Scheduler:
         self._topics = topics or Topics()
         self._clock = clock or SystemClock()
         self._hook = hook
+        self._open_store = open_store
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._status = SchedulerStatus(
             instance=new_id()[-12:],
@@ -118,7 +124,7 @@ class Scheduler:
             ConfigurationError: the database is of a later version, or another process holds it.
         """
         await refuse_second(self._transport, self._topics, self._clock)
-        store = await Store.open(self._options.db)
+        store = await self._open_store(self._options.db)
         try:
             await self._work(store)
         finally:

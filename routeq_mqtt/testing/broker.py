@@ -141,9 +141,19 @@ class MemoryBroker:
             down: packets under way to the client that still arrive.
         """
         for wire in [wire for wire in self._wires if wire.client_id == client_id]:
-            wire.up.cut(up)
-            wire.break_client(ConnectionLost("connection lost: cut"), down)
-            self._lost(wire)
+            self.sever(wire, up=up, down=down)
+
+    def sever(self, wire: Wire, *, up: int = 0, down: int = 0) -> None:
+        """Break one connection; see `cut`."""
+        wire.up.cut(up)
+        wire.break_client(ConnectionLost("connection lost: cut"), down)
+        self._lost(wire)
+
+    def time_out(self, client_id: str) -> None:
+        """Give a client up that was silent for 1.5 times its keep-alive; the Last Will goes out."""
+        for wire in [wire for wire in self._wires if wire.client_id == client_id]:
+            wire.down.send(mqtt.End(ConnectionLost("connection lost: keep-alive timeout")))
+            self.drop(wire)
 
     def holds(self, client_id: str) -> list[bytes]:
         """Payloads that a session holds: unacknowledged ones, then queued ones."""

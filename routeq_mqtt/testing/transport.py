@@ -225,10 +225,9 @@ class MemoryTransport:
         if not self.broker.running:
             await asyncio.sleep(0)
             raise ConnectionFailed("cannot reach the broker in memory: it does not run")
-        mqtt5 = self.mqtt5 and self.broker.options.mqtt5
-        connection = MemoryConnection(self, options, on_message, mqtt5=mqtt5)
+        connection = self.make(options, on_message)
         self.broker.accept(connection.wire)
-        connection.wire.up.send(mqtt.Connect(options, mqtt5))
+        connection.wire.up.send(mqtt.Connect(options, connection.mqtt5))
         try:
             async with asyncio.timeout(self.connect_timeout):
                 answer = await asyncio.shield(connection.agreed)
@@ -243,6 +242,11 @@ class MemoryTransport:
         if answer.refused:
             raise ConnectionFailed(f"the broker in memory refused: {answer.refused}")
         return connection
+
+    def make(self, options: ConnectOptions, on_message: OnMessage) -> MemoryConnection:
+        """A connection that is not yet open."""
+        mqtt5 = self.mqtt5 and self.broker.options.mqtt5
+        return MemoryConnection(self, options, on_message, mqtt5=mqtt5)
 
     def _give_up(self, connection: MemoryConnection) -> None:
         connection.end(ConnectionLost("the connection was given up"))

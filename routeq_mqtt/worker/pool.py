@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Sequence
 
@@ -134,7 +133,7 @@ class Pool:
                 idle: asyncio.Future[None] = loop.create_future()
                 self._idle.append(idle)
                 await idle
-                turn_ends = time.monotonic() + _TURN
+                turn_ends = loop.time() + _TURN
                 continue
             self.running[held] = task
             try:
@@ -146,9 +145,9 @@ class Pool:
             finally:
                 del self.running[held]
                 self._notice()
-            if time.monotonic() > turn_ends:
+            if loop.time() > turn_ends:
                 await asyncio.sleep(0)
-                turn_ends = time.monotonic() + _TURN
+                turn_ends = loop.time() + _TURN
 
     def _notice(self) -> None:
         if self._quiet is not None and not self.running and not self._quiet.done():

@@ -1,0 +1,36 @@
+"""The jobs of the model: they tell the world when they start and when they are done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from routeq_mqtt import Fail, Job, Retry
+
+if TYPE_CHECKING:
+    from tests.model.world import World
+
+WORLDS: list[World] = []
+"""The world that runs now, alone."""
+
+
+class Work(Job):
+    """Takes `seconds`, fails in its first `fails` attempts, and gives up where it is `hopeless`."""
+
+    max_tries = 50
+    backoff = 0.0
+    key: str
+    seconds: float = 0.0
+    fails: int = 0
+    wait: float = 0.0
+    hopeless: bool = False
+
+    async def handle(self) -> None:
+        world = WORLDS[-1]
+        run = world.started(self.job_id, self.attempts)
+        await asyncio.sleep(self.seconds)
+        if self.hopeless:
+            raise Fail("hopeless")
+        if self.attempts <= self.fails:
+            raise Retry("not yet", delay=self.wait)
+        world.finished(run)

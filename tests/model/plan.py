@@ -1,0 +1,103 @@
+"""What a seed says: how the world is, which jobs are sent, and what goes wrong when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+FAULTS = {
+    "kill worker": 6,
+    "kill scheduler": 6,
+    "kill producer": 2,
+    "stop worker": 2,
+    "stop scheduler": 1,
+    "lose worker": 2,
+    "freeze worker": 2,
+    "freeze scheduler": 1,
+    "cut": 6,
+    "restart broker": 2,
+    "kill broker": 2,
+}
+"""Each fault with its weight."""
+
+CALM = 35.0
+"""Seconds until nothing more goes wrong."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One dispatch."""
+
+    at: float
+    queue: str
+    confirm: str
+    delay: float
+    seconds: float
+    fails: int
+    wait: float
+    hopeless: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong; `steps`: callbacks of the victim until it dies."""
+
+    at: float
+    kind: str
+    steps: int
+    lasts: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See the module."""
+
+    mqtt5: bool
+    truthful: bool
+    latency: float
+    queues: tuple[str, ...]
+    workers: int
+    concurrency: int
+    prefetch: int
+    sendings: list[Sending] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def make_plan(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = Random(seed)
+    mqtt5 = rng.random() < 0.7
+    queues = ("a", "b")[: rng.randint(1, 2)]
+    plan = Plan(
+        mqtt5=mqtt5,
+        truthful=mqtt5 and rng.random() < 0.85,
+        latency=rng.choice([0.0, 0.001, 0.005, 0.05]),
+        queues=queues,
+        workers=rng.randint(1, 3),
+        concurrency=rng.randint(1, 3),
+        prefetch=rng.randint(0, 4),
+    )
+    plan.sendings.extend(_sending(rng, queues) for _ in range(rng.randint(3, 20)))
+    plan.sendings.sort(key=lambda sending: sending.at)
+    kinds, weights = list(FAULTS), list(FAULTS.values())
+    for _ in range(rng.randint(1, 6)):
+        [kind] = rng.choices(kinds, weights)
+        at = rng.uniform(0.5, CALM - 5.0)
+        lasts = rng.choice([0.05, 0.5, 2.0, rng.uniform(0.0, 14.0)])
+        plan.faults.append(Fault(at, kind, rng.randint(1, 300), lasts))
+    plan.faults.sort(key=lambda fault: fault.at)
+    return plan
+
+
+def _sending(rng: Random, queues: tuple[str, ...]) -> Sending:
+    slow = rng.random() < 0.4
+    return Sending(
+        at=rng.choice([rng.uniform(0.0, 3.0), rng.uniform(0.0, CALM - 5.0)]),
+        queue=rng.choice(queues),
+        confirm=rng.choice(["broker", "broker", "stored"]),
+        delay=rng.choice([0.0, 0.0, 0.0, rng.uniform(0.1, 10.0)]),
+        seconds=rng.uniform(0.1, 6.0) if slow else rng.choice([0.0, 0.01]),
+        fails=rng.choice([0, 0, 0, 1, 2]),
+        wait=rng.choice([0.0, 0.0, 1.0]),
+        hopeless=rng.random() < 0.1,
+    )

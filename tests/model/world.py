@@ -1,0 +1,427 @@
+"""One run of the model: a broker, processes on it, and what became of every job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.errors import RouteqError
+from routeq_mqtt.scheduler.database import Database
+from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.testing import BrokerOptions, MemoryBroker
+from routeq_mqtt.wire import ids
+from routeq_mqtt.worker.options import WorkerOptions
+from routeq_mqtt.worker.worker import Worker
+from tests.model.jobs import WORLDS, Work
+from tests.model.loop import PROCESS, Process, VirtualLoop
+from tests.model.machine import EPOCH, Disk, Sockets, VirtualClock
+from tests.model.plan import CALM, Fault, Plan, Sending
+
+SETTLED_AFTER = 150.0
+"""Seconds after the last fault by which every job must have ended."""
+
+_SAVE_EVERY = 1.0
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a job."""
+
+    job_id: str
+    attempt: int
+    process: Process
+    at: float
+    done_at: float | None = None
+
+
+@dataclass(eq=False)
+class Program:
+    """A process that is started again when it ends."""
+
+    kind: str
+    process: Process
+    sockets: Sockets
+    disk: Disk
+    service: Any = None
+    running: asyncio.Task[Any] | None = None
+
+
+@dataclass
+class Verdict:
+    """How a run ended.
+
+    Attributes:
+        lost: accepted jobs that neither ran nor failed.
+        stuck: rows of jobs that the scheduler still waits for.
+        doubled: jobs that ran more often than the allowed causes explain.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    jobs: int = 0
+    runs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.stuck or self.doubled)
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int, plan: Plan, folder: Path, loop: VirtualLoop) -> None:
+        self.rng = Random(f"world {seed}")
+        self.plan = plan
+        self.loop = loop
+        self.clock = VirtualClock(loop)
+        self.db = folder / "routeq.db"
+        self.broker = MemoryBroker(
+            BrokerOptions(mqtt5=plan.mqtt5, truthful=plan.truthful, delay=self._delay),
+            clock=self.clock,
+        )
+        self.verdict = Verdict()
+        self.programs: list[Program] = []
+        self.accepted: dict[str, tuple[Sending, float]] = {}
+        self.runs: list[Run] = []
+        self.unsure: set[str] = set()
+        self.saves: list[float] = [0.0]
+        self.broker_kills: list[tuple[float, float]] = []
+        self.hurt: dict[str, list[float]] = {}
+        self.over = False
+        self._names: Counter[str] = Counter()
+
+    def _delay(self) -> float:
+        latency = self.plan.latency
+        return self.rng.uniform(0.0, latency) if latency else 0.0
+
+    def note(self, what: str) -> None:
+        """A line of the trace."""
+        self.verdict.trace.append(f"{self.loop.now:10.4f} {what}")
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def started(self, job_id: str, attempt: int) -> Run:
+        process = PROCESS.get()
+        assert process is not None
+        run = Run(job_id, attempt, process, self.loop.now)
+        self.runs.append(run)
+        self.note(f"{process.name} starts {job_id[-6:]} attempt {attempt}")
+        return run
+
+    def finished(self, run: Run) -> None:
+        run.done_at = self.loop.now
+        self.note(f"{run.process.name} has done {run.job_id[-6:]} attempt {run.attempt}")
+
+    # -- processes -----------------------------------------------------------------------------
+
+    def spawn(self, kind: str, *, at_end: str = "again") -> Program:
+        """Start a process; one that ends by itself is started again a second later."""
+        self._names[kind] += 1
+        process = Process(f"{kind}{self._names[kind]}")
+        unsure = set() if kind == "scheduler" else self.unsure
+        program = Program(
+            kind, process, Sockets(self.broker, self.rng, unsure), Disk(self._delay)
+        )
+        process.on_fatal = lambda: self.kill(program)
+        context = contextvars.copy_context()
+        context.run(PROCESS.set, process)
+        main: Callable[[Program], Awaitable[None]] = getattr(self, f"_{kind}")
+        program.running = context.run(self.loop.create_task, main(program))
+        program.running.add_done_callback(
+            lambda task: self._ended(program, task), context=contextvars.copy_context()
+        )
+        self.programs.append(program)
+        self.note(f"{process.name} is started")
+        return program
+
+    def _ended(self, program: Program, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        self.note(f"{program.process.name} ended: {error!r}")
+        if program in self.programs:
+            self.programs.remove(program)
+            program.disk.crash()
+            program.sockets.crash()
+            if not self.over and program.kind != "producer":
+                self.loop.call_later(1.0, self._again, program.kind)
+
+    def _again(self, kind: str) -> None:
+        if not self.over:
+            self.spawn(kind)
+
+    def kill(self, program: Program) -> None:
+        """SIGKILL."""
+        if program not in self.programs:
+            return
+        self.note(f"{program.process.name} is killed")
+        program.process.dead = True
+        self.programs.remove(program)
+        self._hurt(program)
+        program.disk.crash()
+        program.sockets.crash()
+
+    def _hurt(self, program: Program) -> None:
+        self.hurt.setdefault(program.process.name, []).append(self.loop.now)
+
+    def some(self, kind: str) -> Program | None:
+        found = [p for p in self.programs if p.kind == kind]
+        return self.rng.choice(found) if found else None
+
+    async def _scheduler(self, program: Program) -> None:
+        async def open_store(path: Path) -> Store:
+            disk = program.disk
+            return Store(await Database.open(path, connect=disk.connect, lock_file=disk.lock))
+
+        program.service = Scheduler(
+            program.sockets,
+            SchedulerOptions(db=self.db),
+            clock=self.clock,
+            open_store=open_store,
+        )
+        await program.service.run()
+
+    async def _worker(self, program: Program) -> None:
+        options = WorkerOptions(
+            queues=self.plan.queues,
+            concurrency=self.plan.concurrency,
+            prefetch=self.plan.prefetch,
+            max_deliveries=1_000,
+            events=False,
+        )
+        program.service = Worker(program.sockets, options, clock=self.clock, in_thread=False)
+        await program.service.run()
+
+    async def _producer(self, program: Program) -> None:
+        """Sends what the plan says from now on; each dispatch is a task of its own."""
+        bus = Bus(settings=Settings(timeout=30.0), transport=program.sockets, clock=self.clock)
+        await bus.open(60.0)
+        sending = [
+            asyncio.create_task(self._send(bus, number, one))
+            for number, one in enumerate(self.plan.sendings)
+            if one.at >= self.loop.now
+        ]
+        await asyncio.gather(*sending)
+
+    async def _send(self, bus: Bus, number: int, one: Sending) -> None:
+        await asyncio.sleep(one.at - self.loop.now)
+        job = Work(
+            key=str(number), seconds=one.seconds, fails=one.fails, wait=one.wait,
+            hopeless=one.hopeless,
+        )  # fmt: skip
+        confirm: Any = one.confirm
+        try:
+            job_id = await bus.dispatch(job, queue=one.queue, delay=one.delay, confirm=confirm)
+        except RouteqError as error:
+            self.note(f"dispatch of job {number} failed: {error!r}")
+            return
+        self.accepted[job_id] = (one, self.loop.now)
+        self.note(f"accepted {job_id[-6:]} {one}")
+
+    # -- faults --------------------------------------------------------------------------------
+
+    async def _do(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at)
+        self.note(f"fault: {fault}")
+        self.verdict.faults[fault.kind] += 1
+        verb, _, victim = fault.kind.partition(" ")
+        if victim == "broker":
+            await self._broker_down(fault, polite=verb == "restart")
+        elif verb == "cut":
+            self._cut()
+        else:
+            program = self.some(victim)
+            if program is not None:
+                await getattr(self, f"_do_{verb}")(program, fault)
+
+    async def _do_kill(self, program: Program, fault: Fault) -> None:
+        """After so many steps, or a while later."""
+        program.process.fatal_step = program.process.steps + fault.steps
+        await asyncio.sleep(2.0)
+        self.kill(program)
+        await asyncio.sleep(fault.lasts)
+        if program.kind != "producer" or self.loop.now < CALM - 5.0:
+            self._again(program.kind)
+
+    async def _do_lose(self, program: Program, fault: Fault) -> None:
+        """It never comes back."""
+        self.kill(program)
+
+    async def _do_stop(self, program: Program, fault: Fault) -> None:
+        """SIGTERM; it is started again when it has ended."""
+        if program.service is not None:
+            program.service.stop()
+
+    async def _do_freeze(self, program: Program, fault: Fault) -> None:
+        """SIGSTOP; the broker gives it up after 1.5 times its keep-alive."""
+        program.process.stop()
+        self._hurt(program)
+        timers = [
+            self.loop.call_later(1.5 * keep_alive, self.broker.time_out, client)
+            for client, keep_alive in program.sockets.keep_alive.items()
+        ]
+        await asyncio.sleep(fault.lasts)
+        for timer in timers:
+            timer.cancel()
+        self._hurt(program)
+        self.note(f"{program.process.name} goes on")
+        program.process.go_on(self.loop)
+
+    def _cut(self) -> None:
+        clients = self.broker.connected()
+        if clients:
+            client = self.rng.choice(clients)
+            self.note(f"the connection of {client} is cut")
+            self.broker.cut(client, up=self.rng.randint(0, 3), down=self.rng.randint(0, 3))
+
+    async def _broker_down(self, fault: Fault, *, polite: bool) -> None:
+        if not self.broker.running:
+            return
+        if polite:
+            self.broker.stop()
+            self.saves.append(self.loop.now)
+        else:
+            self.broker.kill()
+            self.broker_kills.append((self.saves[-1], self.loop.now))
+        await asyncio.sleep(fault.lasts)
+        self.broker.start()
+        self.note("the broker runs again")
+
+    async def _save(self) -> None:
+        """mosquitto's autosave."""
+        while True:
+            await asyncio.sleep(_SAVE_EVERY)
+            if self.broker.running:
+                self.broker.save()
+                self.saves.append(self.loop.now)
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def run(self) -> Verdict:
+        """Live through the plan; then everything works, and every job must end."""
+        self.spawn("scheduler")
+        for _ in range(self.plan.workers):
+            self.spawn("worker")
+        self.spawn("producer")
+        saving = asyncio.create_task(self._save())
+        await asyncio.gather(*(self._do(fault) for fault in self.plan.faults))
+        await asyncio.sleep(max(0.0, CALM - self.loop.now))
+        if self.some("scheduler") is None:
+            self.spawn("scheduler")
+        self.spawn("worker")
+        self.note("from now on everything works")
+        deadline = self.loop.now + SETTLED_AFTER
+        while self.loop.now < deadline and not self._judge():
+            await asyncio.sleep(1.0)
+        self.over = True
+        saving.cancel()
+        self._judge_doubles()
+        self.verdict.jobs = len(self.accepted)
+        self.verdict.runs = len(self.runs)
+        return self.verdict
+
+    def _judge(self) -> bool:
+        ended = {run.job_id for run in self.runs if run.done_at is not None}
+        rows: list[str] = []
+        if self.db.exists():
+            with contextlib.closing(sqlite3.connect(self.db)) as db:
+                ended.update(row[0] for row in db.execute("SELECT id FROM failed"))
+                rows = [
+                    f"{row[0][-6:]} {row[1]} attempt {row[2]}"
+                    for row in db.execute("SELECT id, state, attempt FROM jobs WHERE state<>'done'")
+                ]
+        self.verdict.lost = [
+            job_id
+            for job_id, (one, at) in self.accepted.items()
+            if job_id not in ended and not self._forgotten(one, at)
+        ]
+        self.verdict.stuck = rows
+        return not self.verdict.lost and not rows and self.some("producer") is None
+
+    def _forgotten(self, one: Sending, at: float) -> bool:
+        """Only in the broker's memory when it was killed: the price of the default `confirm`."""
+        return one.confirm == "broker" and any(
+            saved <= at <= killed for saved, killed in self.broker_kills
+        )
+
+    # -- duplicates ----------------------------------------------------------------------------
+
+    def _judge_doubles(self) -> None:
+        by_job: dict[str, list[Run]] = {}
+        for run in self.runs:
+            by_job.setdefault(run.job_id, []).append(run)
+        for job_id, runs in by_job.items():
+            for earlier, later in zip(runs, runs[1:], strict=False):
+                same = earlier.done_at is not None or later.attempt <= earlier.attempt
+                if same and not self._excused(job_id, earlier):
+                    self.verdict.doubled.append(f"{job_id[-6:]} {earlier} {later}")
+
+    def _excused(self, job_id: str, earlier: Run) -> bool:
+        """Its worker died or was cut off, or its sender could not know whether it had arrived."""
+        hurt = self.hurt.get(earlier.process.name, [])
+        if any(at >= earlier.at for at in hurt):
+            return True
+        one, _ = self.accepted.get(job_id, (None, 0.0))
+        stored = one is not None and one.confirm == "stored"
+        return (job_id in self.unsure and not stored) or bool(self.broker_kills)
+
+
+@contextlib.contextmanager
+def _reproducible(seed: int, clock: VirtualClock) -> Iterator[None]:
+    """Ids and jitter come from the seed."""
+    import random
+
+    rng = Random(f"ids {seed}")
+    saved: Any = (ids.os, ids.time, ids._last)  # type: ignore[attr-defined]
+    state = random.getstate()
+    random.seed(seed)
+    ids.os = SimpleNamespace(urandom=rng.randbytes)  # type: ignore[attr-defined]
+    ids.time = SimpleNamespace(time_ns=lambda: int(clock.now() * 1e9))  # type: ignore[attr-defined]
+    ids._last = 0
+    try:
+        yield
+    finally:
+        ids.os, ids.time, ids._last = saved  # type: ignore[attr-defined]
+        random.setstate(state)
+
+
+def run_world(seed: int, plan: Plan, folder: Path) -> Verdict:
+    """One run, from an empty folder."""
+    loop = VirtualLoop()
+    asyncio.set_event_loop(loop)
+    world = World(seed, plan, folder, loop)
+    WORLDS.append(world)
+    try:
+        with _reproducible(seed, world.clock):
+            return loop.run_until_complete(world.run())
+    finally:
+        world.over = True
+        WORLDS.pop()
+        _tear_down(world)
+
+
+def _tear_down(world: World) -> None:
+    """Everybody dies; then every task is let go, so that nothing is left behind."""
+    loop = world.loop
+    for program in world.programs:
+        program.process.dead = True
+        program.disk.crash()
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+
+
+__all__ = ["EPOCH", "World", "run_world"]
