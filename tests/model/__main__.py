@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ def show(report: Report, *, trace: bool) -> None:
     verdict = report.verdict
     if trace:
         print("\n".join(verdict.trace))
+    plan = make_plan(report.seed)
+    kind = "5" if plan.truthful else "5 untruthful" if plan.mqtt5 else "3.1.1"
     print(
-        f"seed={report.seed} jobs={verdict.jobs} runs={verdict.runs} lost={verdict.lost} "
+        f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} lost={verdict.lost} "
         f"stuck={verdict.stuck} doubled={verdict.doubled} error={report.error!r} "
         f"faults={dict(verdict.faults)} digest={report.digest}"
     )
@@ -68,6 +71,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG if options.log else logging.CRITICAL + 1)
     sys.unraisablehook = lambda unraisable: None  # coroutines of killed processes
+    warnings.simplefilter("ignore", RuntimeWarning)  # they were never awaited, on purpose
     seeds = range(options.seed, options.seed + options.runs)
     began = time.monotonic()
     bad, jobs, runs = 0, 0, 0

@@ -10,9 +10,16 @@ from typing import Any
 
 Callback = Callable[..., object]
 
+_MOST_TURNS = 20_000
+"""Turns of the loop without time passing: more than any honest work takes here."""
+
 
 class Stuck(Exception):
     """Nothing will ever happen again: everybody waits for somebody else."""
+
+
+class Busy(Exception):
+    """Somebody does something over and over without ever waiting."""
 
 
 class Process:
@@ -65,7 +72,7 @@ class _Jump(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             raise Stuck("nothing will ever happen again")
-        self.loop.now += timeout
+        self.loop.pass_time(timeout)
         return []
 
 
@@ -96,6 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._turns = 0
         self._numbers = iter(range(1, 1 << 62))
         jump = _Jump()
         jump.loop = self
@@ -104,6 +112,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def pass_time(self, seconds: float) -> None:
+        """The next event is so far away."""
+        self.now += seconds
+        self._turns = 0 if seconds > 0 else self._turns + 1
+        if self._turns > _MOST_TURNS:
+            raise Busy(f"{_MOST_TURNS} turns of the loop at one instant")
 
     def create_future(self) -> asyncio.Future[Any]:
         future = _Future(loop=self)

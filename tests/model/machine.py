@@ -62,6 +62,8 @@ class InlineConnection(aiosqlite.Connection):
     def drop(self) -> None:
         """The process is gone: SQLite rolls back what was not committed."""
         if self._connection is not None:
+            # Not by `close` alone: cursors of frozen coroutines would keep the transaction open.
+            self._connection.rollback()
             self._connection.close()
             self._connection = None
 
@@ -81,7 +83,7 @@ class Disk:
 
     async def connect(self, path: Path) -> aiosqlite.Connection:
         connection = InlineConnection(
-            lambda: sqlite3.connect(path, isolation_level=None, cached_statements=512), 64
+            lambda: sqlite3.connect(path, isolation_level=None, timeout=0), 64
         )
         connection.delay = self._delay
         self._connections.append(connection)

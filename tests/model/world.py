@@ -45,6 +45,9 @@ class Run:
     at: float
     done_at: float | None = None
 
+    def __str__(self) -> str:
+        return f"{self.process.name}@{self.at:.3f} attempt {self.attempt}"
+
 
 @dataclass(eq=False)
 class Program:
@@ -334,6 +337,13 @@ class World:
         return self.verdict
 
     def _judge(self) -> bool:
+        """Whether every job has ended."""
+        try:
+            return self._look_at_the_jobs()
+        except sqlite3.OperationalError:
+            return False  # the scheduler is just opening it
+
+    def _look_at_the_jobs(self) -> bool:
         ended = {run.job_id for run in self.runs if run.done_at is not None}
         rows: list[str] = []
         if self.db.exists():
@@ -367,7 +377,7 @@ class World:
             for earlier, later in zip(runs, runs[1:], strict=False):
                 same = earlier.done_at is not None or later.attempt <= earlier.attempt
                 if same and not self._excused(job_id, earlier):
-                    self.verdict.doubled.append(f"{job_id[-6:]} {earlier} {later}")
+                    self.verdict.doubled.append(f"{job_id[-6:]} {earlier}, {later}")
 
     def _excused(self, job_id: str, earlier: Run) -> bool:
         """Its worker died or was cut off, or its sender could not know whether it had arrived."""
