@@ -59,6 +59,13 @@ class Fleet:
         member.status = status
         member.heard_at = now
 
+    def standing(self, worker: str) -> tuple[str, int] | None:
+        """State of a worker and how often it joined a group; None: it has no status."""
+        member = self.members.get(worker)
+        if member is None or member.status is None:
+            return None
+        return member.status.state, member.status.joins
+
     def online(self, queue: str | None = None) -> list[WorkerStatus]:
         """Live workers, of one queue or of all."""
         return [

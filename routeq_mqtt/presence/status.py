@@ -23,6 +23,7 @@ class WorkerStatus:
             adopting: the scheduler is taking its sessions over; adopted: it has.
         sessions: client identifiers of its queue sessions.
         window: messages that each session holds at most: concurrency + prefetch.
+        joins: how often a session of it has joined its group.
         at: when this was said, UTC epoch seconds by the worker's own clock.
         seq: grows with each status of this worker.
     """
@@ -33,6 +34,7 @@ class WorkerStatus:
     sessions: list[str] = field(default_factory=list)
     concurrency: int = 0
     window: int = 0
+    joins: int = 0
     name: str | None = None
     host: str = ""
     pid: int = 0

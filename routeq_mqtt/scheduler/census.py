@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Census:
         """Ask those who have not answered: a worker that has just come may not have heard."""
         if not self.open:
             return
+        self._sessions &= self._all_sessions()  # a worker may have left politely meanwhile
         number, sessions = self._number, list(self._sessions)
         log.info("census of %d rows in %d sessions", len(self._asked), len(sessions))
         question = pack({"census": number, "jobs": [list(pair) for pair in self._asked.items()]})
@@ -108,13 +110,18 @@ class Census:
     async def _close_if_complete(self) -> None:
         if self._sessions or not (self._asked or self._done):
             return
-        missing, done = list(self._asked), self._done
+        missing, done, number = self._asked, self._done, self._number
         self._asked, self._done = {}, []
         store = self._context.store
-        if done:
-            await store.done(done, self._context.clock.now())
-        if missing:
-            log.warning("nobody holds %d released rows, parked again", len(missing))
-            await store.park(missing)
+        try:
+            if done:
+                await store.done(done, self._context.clock.now())
+            if missing:
+                log.warning("nobody holds %d released rows, parked again", len(missing))
+                await store.park(missing)
+        except StoreUnavailable:
+            if number == self._number:
+                self._asked, self._done = missing, done
+            raise
         await self._publisher.count()
         self._context.parked.fire()

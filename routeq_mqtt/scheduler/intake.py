@@ -22,6 +22,7 @@ from routeq_mqtt.wire.record import FailedRecord
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from routeq_mqtt.scheduler.census import Census
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control import Control
     from routeq_mqtt.scheduler.publisher import Publisher
@@ -48,6 +49,7 @@ class Batch:
     cancelled: list[tuple[str, int]] = field(default_factory=list)
     untagged: list[tuple[int, bytes, str]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
 
 
 Waiting = tuple["Connection", "Message"]
@@ -60,11 +62,15 @@ class Intake:
         context: what the roles share.
         publisher: keeps count of what the workers hold.
         control: learns which orders the workers have obeyed.
+        census: gets the sessions' answers, behind the retries and outcomes that they know of.
     """
 
-    def __init__(self, context: Context, publisher: Publisher, control: Control) -> None:
+    def __init__(
+        self, context: Context, publisher: Publisher, control: Control, census: Census
+    ) -> None:
         self._context = context
         self._control = control
+        self._census = census
         self._publisher = publisher
         self._waiting: deque[Waiting] = deque()
         self._arrived = Signal()
@@ -73,6 +79,7 @@ class Intake:
         self._exact: dict[str, Callable[[Message, Batch], Awaitable[None]]] = {
             topics.schedule: self._take_job,
             topics.failed: self._take_failed,
+            topics.rpc("census"): self._take_answer,
             topics.done: self._take_done,
         }
 
@@ -136,6 +143,8 @@ class Intake:
             await store.done(batch.done, now)
         if batch.cancelled:
             await self._control.obeyed(batch.cancelled)
+        for answer in batch.answers:
+            await self._census.answer(answer)
 
     def _forgettable(self, batch: Batch) -> list[int]:
         """Packet ids that the broker may soon use again: their old owners are long acknowledged."""
@@ -228,6 +237,16 @@ class Intake:
                 "outcomes are a list of [job id, attempt] or [job id, attempt, outcome]; "
                 f"the outcomes are {', '.join(lists)}"
             ) from None
+
+    async def _take_answer(self, message: Message, batch: Batch) -> None:
+        try:
+            answer = unpack(message.payload)["args"]
+        except (UnreadableMessage, KeyError, TypeError):
+            answer = None
+        if isinstance(answer, dict):
+            batch.answers.append(answer)
+        else:
+            log.warning("an answer to a census that is none size=%d", len(message.payload))
 
     async def _take_failed(self, message: Message, batch: Batch) -> None:
         record = FailedRecord.decode(message.payload)

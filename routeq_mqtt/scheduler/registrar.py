@@ -17,7 +17,6 @@ from routeq_mqtt.wire.record import FailedRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from routeq_mqtt.scheduler.census import Census
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import FailedRow
     from routeq_mqtt.transport.seam import Message
@@ -32,21 +31,16 @@ class Registrar:
 
     Args:
         context: what the roles share.
-        census: takes the sessions' answers.
         instance: of this scheduler.
         others: methods of other roles, by their names on the wire.
     """
 
-    def __init__(
-        self, context: Context, census: Census, instance: str, others: Mapping[str, Method]
-    ) -> None:
+    def __init__(self, context: Context, instance: str, others: Mapping[str, Method]) -> None:
         self._context = context
-        self._census = census
         self._instance = instance
         self._methods: dict[str, Method] = {
             "ping": self._ping,
             "sizes": self._sizes,
-            "census": self._answer_census,
             "failed.list": self._failed_list,
             "failed.show": self._failed_show,
             "failed.retry": self._failed_retry,
@@ -87,10 +81,6 @@ class Registrar:
             if kind == "paused":
                 sizes.setdefault(queue, asdict(Counts()))["paused"] = True
         return sizes
-
-    async def _answer_census(self, args: dict[str, Any]) -> object:
-        await self._census.answer(args)
-        return None
 
     # -- failed records ------------------------------------------------------------------------
 

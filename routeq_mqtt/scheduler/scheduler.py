@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.clock import SystemClock
@@ -28,6 +28,7 @@ from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID, Topics
 from routeq_mqtt.transport.link import Link
 from routeq_mqtt.transport.seam import ConnectOptions, Will
@@ -35,7 +36,7 @@ from routeq_mqtt.version import VERSION
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from routeq_mqtt.clock import Clock
@@ -52,6 +53,8 @@ _KEEP_ALIVE = 5
 _ASK_AGAIN = 5.0
 """Seconds until sessions that did not answer are asked again."""
 _STORE_AGAIN = 1.0
+_GATHER = 0.2
+"""Seconds in which changes of the fleet are gathered into one census."""
 
 OpenStore = Callable[["Path"], Awaitable[Store]]
 
@@ -100,6 +103,8 @@ class Scheduler:
         self._clock = clock or SystemClock()
         self._hook = hook
         self._open_store = open_store
+        self._fleet_moved = Signal()
+        self._census_due = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._status = SchedulerStatus(
             instance=new_id()[-12:],
@@ -147,10 +152,8 @@ class Scheduler:
         await publisher.count()
         self._census = Census(context, publisher)
         self._control = Control(context, self._transport)
-        self._intake = Intake(context, publisher, self._control)
-        self._registrar = Registrar(
-            context, self._census, self._status.instance, self._control.methods
-        )
+        self._intake = Intake(context, publisher, self._control, self._census)
+        self._registrar = Registrar(context, self._status.instance, self._control.methods)
         self._requests: set[asyncio.Task[None]] = set()
         reaper = Reaper(context, self._transport, self._census, lost_after=self._options.lost_after)
         context.link = self._make_link()
@@ -243,8 +246,22 @@ class Scheduler:
             if not self.online.is_set():
                 self.online.set()
                 log.info("scheduler instance=%s online", self._status.instance)
-            while not (await asyncio.wait({connection.lost}, timeout=_ASK_AGAIN))[0]:
+            await self._keep_asking(connection)
+
+    async def _keep_asking(self, connection: Connection) -> None:
+        """Sessions that do not answer once more; all of them where we may have sent to nobody."""
+        while not connection.lost.done():
+            moved = asyncio.ensure_future(self._fleet_moved.wait(_ASK_AGAIN))
+            either: set[asyncio.Future[Any]] = {connection.lost, moved}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not moved.done():
+                moved.cancel()
+            elif not self._census_due:
                 await self._ask(self._census.ask_again)
+            else:
+                await asyncio.sleep(_GATHER)
+                self._census_due = False
+                await self._ask(self._census.ask)
 
     async def _ask(self, ask: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -264,11 +281,8 @@ class Scheduler:
             connection.acknowledge(message)
         elif context.topics.worker_of(message.topic) is not None:
             connection.acknowledge(message)
-            context.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
-            if message.topic.startswith(topics.worker("")):
-                context.fleet_changed.fire()
-                context.parked.fire()
-        elif message.topic.startswith(topics.rpc("")):
+            self._fold_worker(message)
+        elif message.topic.startswith(topics.rpc("")) and message.topic != topics.rpc("census"):
             connection.acknowledge(message)
             self._answer(message)
         elif self._control.fold(message) or message.topic.startswith(
@@ -277,6 +291,21 @@ class Scheduler:
             connection.acknowledge(message)
         else:
             self._intake.add(connection, message)
+
+    def _fold_worker(self, message: Message) -> None:
+        context, fleet = self._context, self._context.fleet
+        worker = str(context.topics.worker_of(message.topic))
+        before = fleet.standing(worker)
+        fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
+        if message.topic.startswith(context.topics.worker("")):
+            context.fleet_changed.fire()
+            context.parked.fire()
+        if fleet.standing(worker) != before:
+            # Rows may have gone out to a group that was empty. Who is told of it with reason 0x10
+            # has parked them again; on other brokers only a census finds them.
+            around = context.surroundings
+            self._census_due |= not (around.truthful or around.shares_queue)
+            self._fleet_moved.fire()
 
     def _answer(self, message: Message) -> None:
         task = asyncio.create_task(self._registrar.answer(message), name=message.topic)

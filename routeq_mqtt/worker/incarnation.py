@@ -123,6 +123,7 @@ class Incarnation:
                 surroundings=self.sender.surroundings,
                 gate=self._gate,
                 answer=self._answer,
+                joined=self._joined,
             )
             for queue in options.queues
         ]
@@ -179,6 +180,9 @@ class Incarnation:
         """No session connects before the lease on it is known to be sound."""
         if not await self._presence.lease():
             await asyncio.Future()  # fenced: this life is over, and `abandon` cancels us
+
+    def _joined(self) -> None:
+        self._presence.joined()
 
     def _fence(self) -> None:
         self.is_fenced = True

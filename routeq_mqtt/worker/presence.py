@@ -107,6 +107,11 @@ class Presence:
             wanted = min(wanted, self._seq)
         return not self._is_fenced
 
+    def joined(self) -> None:
+        """A session has joined its group: who published to an empty group before wants to know."""
+        self._status = replace(self._status, joins=self._status.joins + 1)
+        self._say(self._state)
+
     async def leave(self, state: WorkerState | None) -> None:
         """Stop beating; say why, or clear the status where `state` is None (nothing is left)."""
         if self._beating is not None:

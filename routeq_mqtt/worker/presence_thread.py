@@ -32,6 +32,10 @@ class Present(Protocol):
         """Until then (monotonic seconds) the sessions are surely ours."""
         ...
 
+    def joined(self) -> None:
+        """A session has joined its group."""
+        ...
+
     async def leave(self, state: WorkerState | None) -> None:
         """Say why we go, and go."""
         ...
@@ -99,6 +103,16 @@ class PresenceThread:
         """Until then (monotonic seconds) the sessions are surely ours."""
         # Only written there, only read here.
         return self._presence.sound_until if self._presence is not None else float("-inf")
+
+    def joined(self) -> None:
+        """A session has joined its group."""
+
+        def tell() -> None:
+            if self._presence is not None:
+                self._presence.joined()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell)
 
     async def leave(self, state: WorkerState | None) -> None:
         """Say why we go, and end the thread."""

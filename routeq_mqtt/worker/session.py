@@ -62,6 +62,7 @@ class QueueSession:
         surroundings: whether the broker is the embedded one.
         gate: awaited before each connect: the worker's lease must be sound.
         answer: takes the scheduler's questions that come through the session's own topic.
+        joined: called each time the session has joined its group.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class QueueSession:
         surroundings: Surroundings,
         gate: Callable[[], Awaitable[None]],
         answer: Ask,
+        joined: Callable[[], None],
     ) -> None:
         self.queue = queue
         self.client_id = client_id
@@ -85,6 +87,7 @@ class QueueSession:
         self._jobs = jobs
         self._surroundings = surroundings
         self._answer = answer
+        self._joined = joined
         self._connection: Connection | None = None
         self._unsure: dict[Key, Held] = {}
         self._ended: OrderedDict[Key, bool] = OrderedDict()
@@ -121,6 +124,8 @@ class QueueSession:
         await connection.subscribe(own, *filters)
         if self._unsure:
             connection.publish(own, self._mark())
+        if filters:
+            self._joined()
 
     def _switch_to(self, connection: Connection) -> None:
         if connection is not self._connection:
@@ -273,9 +278,13 @@ class QueueSession:
         self._leaving = False
         connection = self._connection
         if connection is not None and not connection.lost.done():
-            self._left = asyncio.ensure_future(
-                connection.subscribe(*self._topics.shared(self.queue))
-            )
+            joining = asyncio.ensure_future(connection.subscribe(*self._topics.shared(self.queue)))
+            joining.add_done_callback(self._has_joined)
+            self._left = joining
+
+    def _has_joined(self, joining: asyncio.Future[list[int]]) -> None:
+        if not joining.cancelled() and joining.exception() is None:
+            self._joined()
 
     async def close(self) -> bool:
         """Disconnect; True if the session was empty and is ended, False if it is to be adopted."""

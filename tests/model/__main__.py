@@ -55,8 +55,9 @@ def show(report: Report, *, trace: bool) -> None:
     plan = make_plan(report.seed)
     kind = "5" if plan.truthful else "5 untruthful" if plan.mqtt5 else "3.1.1"
     print(
-        f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} lost={verdict.lost} "
-        f"stuck={verdict.stuck} doubled={verdict.doubled} error={report.error!r} "
+        f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} "
+        f"lost={verdict.lost} stuck={verdict.stuck} doubled={verdict.doubled} "
+        f"error={report.error!r} "
         f"faults={dict(verdict.faults)} digest={report.digest}"
     )
 
@@ -78,8 +79,10 @@ def main() -> int:
     faults: Counter[str] = Counter()
     digest = hashlib.sha256()
     with ProcessPoolExecutor(options.processes) as pool:
-        run = map(run_seed, seeds) if options.processes == 1 else pool.map(
-            run_seed, seeds, chunksize=20
+        run = (
+            map(run_seed, seeds)
+            if options.processes == 1
+            else pool.map(run_seed, seeds, chunksize=20)
         )
         for report in run:
             verdict = report.verdict

@@ -27,7 +27,7 @@ class Work(Job):
 
     async def handle(self) -> None:
         world = WORLDS[-1]
-        run = world.started(self.job_id, self.attempts)
+        run = world.started(str(self.job_id), self.attempts)
         await asyncio.sleep(self.seconds)
         if self.hopeless:
             raise Fail("hopeless")

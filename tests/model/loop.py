@@ -108,7 +108,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         jump = _Jump()
         jump.loop = self
         super().__init__(jump)
-        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         return self.now

@@ -87,7 +87,8 @@ class Disk:
         )
         connection.delay = self._delay
         self._connections.append(connection)
-        return await connection
+        await connection
+        return connection
 
     def crash(self) -> None:
         """The kernel takes everything back."""

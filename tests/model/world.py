@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import random
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -26,7 +28,7 @@ from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
 from tests.model.jobs import WORLDS, Work
 from tests.model.loop import PROCESS, Process, VirtualLoop
-from tests.model.machine import EPOCH, Disk, Sockets, VirtualClock
+from tests.model.machine import Disk, Sockets, VirtualClock
 from tests.model.plan import CALM, Fault, Plan, Sending
 
 SETTLED_AFTER = 150.0
@@ -137,14 +139,12 @@ class World:
         self._names[kind] += 1
         process = Process(f"{kind}{self._names[kind]}")
         unsure = set() if kind == "scheduler" else self.unsure
-        program = Program(
-            kind, process, Sockets(self.broker, self.rng, unsure), Disk(self._delay)
-        )
+        program = Program(kind, process, Sockets(self.broker, self.rng, unsure), Disk(self._delay))
         process.on_fatal = lambda: self.kill(program)
         context = contextvars.copy_context()
         context.run(PROCESS.set, process)
-        main: Callable[[Program], Awaitable[None]] = getattr(self, f"_{kind}")
-        program.running = context.run(self.loop.create_task, main(program))
+        main: Callable[[Program], Coroutine[Any, Any, None]] = getattr(self, f"_{kind}")
+        program.running = self.loop.create_task(main(program), context=context)
         program.running.add_done_callback(
             lambda task: self._ended(program, task), context=contextvars.copy_context()
         )
@@ -374,7 +374,7 @@ class World:
         for run in self.runs:
             by_job.setdefault(run.job_id, []).append(run)
         for job_id, runs in by_job.items():
-            for earlier, later in zip(runs, runs[1:], strict=False):
+            for earlier, later in pairwise(runs):
                 same = earlier.done_at is not None or later.attempt <= earlier.attempt
                 if same and not self._excused(job_id, earlier):
                     self.verdict.doubled.append(f"{job_id[-6:]} {earlier}, {later}")
@@ -392,19 +392,18 @@ class World:
 @contextlib.contextmanager
 def _reproducible(seed: int, clock: VirtualClock) -> Iterator[None]:
     """Ids and jitter come from the seed."""
-    import random
-
     rng = Random(f"ids {seed}")
-    saved: Any = (ids.os, ids.time, ids._last)  # type: ignore[attr-defined]
+    module: Any = ids
+    saved = (module.os, module.time, module._last)
     state = random.getstate()
     random.seed(seed)
-    ids.os = SimpleNamespace(urandom=rng.randbytes)  # type: ignore[attr-defined]
-    ids.time = SimpleNamespace(time_ns=lambda: int(clock.now() * 1e9))  # type: ignore[attr-defined]
-    ids._last = 0
+    module.os = SimpleNamespace(urandom=rng.randbytes)
+    module.time = SimpleNamespace(time_ns=lambda: int(clock.now() * 1e9))
+    module._last = 0
     try:
         yield
     finally:
-        ids.os, ids.time, ids._last = saved  # type: ignore[attr-defined]
+        module.os, module.time, module._last = saved
         random.setstate(state)
 
 
@@ -432,6 +431,3 @@ def _tear_down(world: World) -> None:
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
-
-
-__all__ = ["EPOCH", "World", "run_world"]
