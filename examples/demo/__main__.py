@@ -160,12 +160,12 @@ def _time(begun: float) -> str:
 
 
 def _report(watched: list[Watched]) -> int:
-    table = Table("job", "expected", "outcome", "attempts", "ended after", "")
+    table = Table("job", "outcome", "attempts", "after", "")
     for one in watched:
-        mark = "[green]as expected[/]" if one.as_expected else "[red]NOT as expected[/]"
+        expected = f"[red]NOT as expected: {one.outcome}[/]"
+        mark = "[green]as expected[/]" if one.as_expected else expected
         table.add_row(
             repr(one.job),
-            one.outcome,
             one.ended or "none",
             f"{one.story.count('started')} of {one.attempts}",
             f"{one.took:.2f} s",

@@ -95,6 +95,8 @@ def apply_settings(**flags: str | None) -> None:
 
 def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run a command in an event loop (uvloop where installed); an error is one line."""
+    # Where nobody has set up logging, Python itself would print our warnings beside that line.
+    logging.getLogger("routeq_mqtt").addHandler(logging.NullHandler())
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(main())

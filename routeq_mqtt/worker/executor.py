@@ -81,6 +81,9 @@ class Executor:
             return self._unreadable(held, held.error or UnreadableMessage("unknown"))
         if envelope.expires_at is not None and envelope.expires_at <= self._clock.now():
             return self._refused(held, "expired", f"its expires_at {envelope.expires_at} is past")
+        early = self._seconds_early(envelope)
+        if early > 0:
+            return self._released(held, envelope, Release(early, "not due yet"))
         try:
             job = from_envelope(envelope.evolve(id=held.job_id))
         except UnknownJob as error:
@@ -98,6 +101,16 @@ class Executor:
             return self._died(held, envelope, job)  # its last worker took its last attempt along
         return await self._run(held, envelope, job, policy)
 
+    def _seconds_early(self, envelope: Envelope) -> float:
+        """How long before its time a job is here.
+
+        A scheduler takes delay and run_at out; where the broker shares `$queue` itself, a device's
+        message comes here first.
+        """
+        if envelope.delay is not None:
+            return envelope.delay
+        return 0.0 if envelope.run_at is None else envelope.run_at - self._clock.now()
+
     # -- running -------------------------------------------------------------------------------
 
     async def _run(self, held: Held, envelope: Envelope, job: Job, policy: RetryPolicy) -> Outcome:
@@ -111,6 +124,10 @@ class Executor:
             return self._released(held, envelope, error)
         except Retry as error:
             return self._next(held, envelope, job, policy, error, error.delay)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            return self._next(held, envelope, job, policy, error, None)  # something it awaited was
         except Exception as error:  # noqa: BLE001 - the job boundary
             if scope.expired() and isinstance(error, TimeoutError):
                 error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
@@ -281,3 +298,9 @@ class Executor:
                 log.exception("failed() of job=%s id=%s raised", type(job).__name__, job.job_id)
 
         return call
+
+
+def _is_cancelled() -> bool:
+    """Whether this very task is to end, not only something that it awaited."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

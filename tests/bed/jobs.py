@@ -194,3 +194,14 @@ class LastChance(Job):
 
     async def failed(self, error: BaseException) -> None:
         await tell("failed", self, error=str(error))
+
+
+class AwaitsCancelled(Job):
+    """Awaits a task that somebody has cancelled; nobody has cancelled the job."""
+
+    max_tries = 1
+
+    async def handle(self) -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        task.cancel()
+        await task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -13,6 +14,7 @@ from routeq_mqtt import Bus, NobodyHoldsJobs, NoScheduler
 from tests.bed.bed import Bed
 from tests.bed.jobs import (
     AsksAgain,
+    AwaitsCancelled,
     BadHook,
     Blocking,
     Flaky,
@@ -196,6 +198,36 @@ async def test_a_device_needs_no_library(bed: Bed) -> None:
     assert await publisher.ended() == 0, publisher.output
     await bed.recorder.count("ran", 1)
     assert bed.recorder.events[0]["id"]
+
+
+async def test_a_device_may_say_when_its_job_is_due(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    begun = time.time()
+    at = {"job": "Report", "data": {"key": "at"}, "run_at": begun + 0.5}
+    late = {"job": "Report", "data": {"key": "in"}, "delay": 0.5}
+    async with bed.bus() as bus:
+        connection = await bus.sender.link.ready()
+        for message in (at, late):
+            await connection.publish("$queue/default", json.dumps(message).encode())
+        await bus.dispatch(Report(key="now"))
+    await bed.recorder.count("ran", 3)
+    ran = {event["key"]: event for event in bed.recorder.events}
+    assert ran["now"]["at"] < ran["at"]["at"]
+    assert all(ran[key]["at"] >= begun + 0.5 for key in ("at", "in"))
+    assert {event["attempt"] for event in ran.values()} == {1}
+
+
+async def test_a_job_that_awaits_something_cancelled_fails_and_its_slot_lives_on(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", "--concurrency", "1")
+    async with bed.bus() as bus:
+        job_id = await bus.dispatch(AwaitsCancelled())
+        [record] = await bed.failed_records(bus, 1)
+        await bus.dispatch(Report(key="after"))
+    await bed.recorder.count("ran", 1)
+    assert (record["id"], record["reason"]) == (job_id, "exception")
+    assert "CancelledError" in record["error"]
 
 
 async def test_where_nobody_holds_jobs_dispatch_says_so_at_once(bed: Bed) -> None:
