@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -33,12 +35,27 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return chosen
 
 
+@pytest.fixture
+def mosquitto_pub() -> str:
+    """What a device publishes with; a package of its own beside the broker."""
+    found = shutil.which("mosquitto_pub")
+    if found is None:
+        missing()
+    return str(found)
+
+
 def need_mosquitto() -> None:
     """Skip the test where there is no mosquitto; fail it where there must be one."""
-    if mosquitto() is not None:
-        return
+    if mosquitto() is None:
+        missing()
+
+
+def missing() -> NoReturn:
+    """End a test that needs what is not installed."""
     if os.environ.get("CI") == "true":
-        pytest.fail("mosquitto is missing; the continuous integration must install it")
+        pytest.fail(
+            "mosquitto is missing; the continuous integration must install it and its clients"
+        )
     pytest.skip("mosquitto is not installed")
 
 

@@ -76,7 +76,9 @@ def test_the_design_has_every_topic() -> None:
     assert not missing - {"reply", "reply/", "probe", "probe/"}
 
 
-async def test_the_message_of_a_device_is_a_job(bed: Bed, tmp_path: Path) -> None:
+async def test_the_message_of_a_device_is_a_job(
+    bed: Bed, tmp_path: Path, mosquitto_pub: str
+) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     story = Story(bed, folder)

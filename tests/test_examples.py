@@ -42,7 +42,7 @@ async def test_send_email(bed: Bed) -> None:
     assert len(set(mails)) == len(mails) == 101
 
 
-async def test_sensor_data_with_nothing_but_mosquitto_pub(bed: Bed) -> None:
+async def test_sensor_data_with_nothing_but_mosquitto_pub(bed: Bed, mosquitto_pub: str) -> None:
     await bed.scheduler()
     worker = await service(bed, "sensor_data")
     script = str(ROOT / "examples" / "sensor_data" / "device.sh")
@@ -84,14 +84,14 @@ async def test_failed_jobs(bed: Bed) -> None:
     await worker.says("could not charge broken", times=2)
 
 
-async def test_dispatch_from_an_mqtt_handler(bed: Bed) -> None:
+async def test_dispatch_from_an_mqtt_handler(bed: Bed, mosquitto_pub: str) -> None:
     await bed.scheduler()
     worker = await service(bed, "mqtt_handler")
     bridge = await program(bed, "mqtt_handler.bridge", "2")
     await bridge.says("listening")
     for state in ("open", "closed"):
         door = await Process.start(
-            "door", "mosquitto_pub", "-p", str(bed.port), "-q", "1",
+            "door", mosquitto_pub, "-p", str(bed.port), "-q", "1",
             "-t", "doors/front/state", "-m", state,
         )  # fmt: skip
         assert await door.ended() == 0, door.output

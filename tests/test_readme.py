@@ -104,7 +104,7 @@ def _as_tested(line: str) -> tuple[str, Path | None]:
     return f"exec {line}", None
 
 
-async def test_every_block_of_the_readme_runs(bed: Bed, tmp_path: Path) -> None:
+async def test_every_block_of_the_readme_runs(bed: Bed, tmp_path: Path, mosquitto_pub: str) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     story = Story(bed, folder)

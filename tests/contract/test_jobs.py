@@ -187,12 +187,12 @@ async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(bed: Bed
     assert len(ids) == 50
 
 
-async def test_a_device_needs_no_library(bed: Bed) -> None:
+async def test_a_device_needs_no_library(bed: Bed, mosquitto_pub: str) -> None:
     await bed.scheduler()
     await bed.worker()
     message = json.dumps({"job": "Report", "data": {"key": "device"}})
     publisher = await Process.start(
-        "device", "mosquitto_pub", "-p", str(bed.port), "-q", "1", "-V", "mqttv311",
+        "device", mosquitto_pub, "-p", str(bed.port), "-q", "1", "-V", "mqttv311",
         "-t", "$queue/default", "-m", message,
     )  # fmt: skip
     assert await publisher.ended() == 0, publisher.output
