@@ -46,8 +46,9 @@ _EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
     (SchedulerRunning, NOBODY_THERE),
 )
 
-out = Console()
-err = Console(stderr=True, highlight=False)
+# No markup: what jobs and brokers say may hold brackets, and stands there as it is.
+out = Console(markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 Url = Annotated[
     str | None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
 from routeq_mqtt.doctor.checks import Check, examine
@@ -35,8 +36,8 @@ def doctor(
     else:
         table = Table("check", "verdict", "what was found", "what to do")
         for check in checks:
-            style = _STYLES[check.verdict]
-            table.add_row(check.name, f"[{style}]{check.verdict}[/]", check.found, check.mend)
+            verdict = Text(check.verdict, style=_STYLES[check.verdict])
+            table.add_row(check.name, verdict, check.found, check.mend)
         out.print(table)
     bad = {"failed", "warning"} if strict else {"failed"}
     if any(check.verdict in bad for check in checks):

@@ -45,19 +45,14 @@ def list_(
     if not records:
         out.print("no failed records")
         return
-    table = Table()
-    table.add_column("id", no_wrap=True, min_width=32)
-    for column in ("queue", "job", "reason", "error", "failed at"):
-        table.add_column(column)
+    table = Table(show_lines=True)
+    table.add_column("failed job", no_wrap=True, min_width=32)
+    table.add_column("why")
     for record in records:
         error = (record["error"] or "").splitlines() or [""]
         table.add_row(
-            record["id"],
-            record["queue"],
-            record["job"] or "?",
-            record["reason"],
-            error[0][:80],
-            _when(record["failed_at"]),
+            f"{record['id']}\n{record['job'] or '?'} on {record['queue']}",
+            f"{record['reason']}: {error[0][:200]}\n{_when(record['failed_at'])}",
         )
     out.print(table)
 

@@ -67,7 +67,10 @@ def workers(url: Url = None, as_json: AsJson = False) -> None:
     if not fleet:
         out.print("no worker is there; start one: routeq-mqtt worker")
         return
-    table = Table("worker", "state", "queues", "running", "waiting", "done", "failed", "up")
+    table = Table()
+    table.add_column("worker", no_wrap=True, overflow="fold")
+    for column in ("state", "queues", "running", "waiting", "done", "failed", "up"):
+        table.add_column(column)
     for worker in fleet:
         load = worker["load"]
         table.add_row(

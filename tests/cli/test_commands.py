@@ -65,6 +65,16 @@ async def test_failed_records_from_list_to_flush(bed: Bed) -> None:
     assert await answered(bed, "failed", "list") == []
 
 
+async def test_what_a_job_says_is_shown_as_it_is(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", "--max-tries", "1")
+    async with bed.bus() as bus:
+        job_id = await bus.dispatch_named("Report", {"key": "x", "[/red]": 1})
+        await bed.failed_records(bus, 1)
+    for command in (["list"], ["show", job_id]):
+        assert "has no field '[/red]'" in await said(bed, "failed", *command)
+
+
 async def test_an_id_that_is_none_and_choices_that_are_none(bed: Bed) -> None:
     await bed.scheduler()
     assert "no failed record has the id 'nonesuch'" in await said(
