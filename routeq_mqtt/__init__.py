@@ -13,6 +13,8 @@ from routeq_mqtt.errors import (
     Fail,
     NobodyHoldsJobs,
     NoScheduler,
+    OutboxFull,
+    OutboxUnavailable,
     PackingError,
     PayloadTooLarge,
     PublishRefused,
@@ -28,6 +30,7 @@ from routeq_mqtt.errors import (
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.job import Job
 from routeq_mqtt.job.middleware import middleware, remove_middleware
+from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.version import VERSION
 
 __version__ = VERSION
@@ -38,6 +41,7 @@ __all__ = [
     "queue",
     "Bus",
     "SyncBus",
+    "OutboxOptions",
     "default_bus",
     "use_bus",
     "close_default_bus",
@@ -62,6 +66,8 @@ __all__ = [
     "PublishRefused",
     "NoScheduler",
     "SchedulerRunning",
+    "OutboxFull",
+    "OutboxUnavailable",
     "DispatchTimeout",
     "RequestFailed",
 ]

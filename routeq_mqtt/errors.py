@@ -14,6 +14,8 @@
     ├── PublishRefused          the broker refused the message: access control, size or quota
     ├── NoScheduler             what was asked for needs a scheduler, and none answers
     ├── SchedulerRunning        a second scheduler was started on one bus
+    ├── OutboxFull              the outbox has reached its limit; nothing was kept
+    ├── OutboxUnavailable       the outbox's file cannot be written or read now; nothing was kept
     ├── DispatchTimeout         the broker did not acknowledge in time; the job may or may not run
     └── RequestFailed           the scheduler answered a request with an error
 
@@ -73,7 +75,16 @@ class NobodyHoldsJobs(RouteqError):
 
 
 class PublishRefused(RouteqError):
-    """The broker refused the message: access control, size or quota. Nothing was sent."""
+    """The broker refused the message: access control, size or quota. Nothing was sent.
+
+    Args:
+        message: what was refused.
+        reason: the PUBACK's reason code (MQTT 5, 3.4.2.1).
+    """
+
+    def __init__(self, message: str, reason: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NoScheduler(RouteqError):
@@ -82,6 +93,14 @@ class NoScheduler(RouteqError):
 
 class SchedulerRunning(RouteqError):
     """A second scheduler was started on one bus; says where the first one runs."""
+
+
+class OutboxFull(RouteqError):
+    """The outbox has reached `max_jobs` or `max_bytes`; the job was not kept."""
+
+
+class OutboxUnavailable(RouteqError):
+    """The outbox's file cannot be written or read: disk full, read-only or damaged."""
 
 
 class DispatchTimeout(RouteqError, TimeoutError):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from math import inf
-from typing import TYPE_CHECKING, Any, cast, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from routeq_mqtt.environment import PREFIX, environment, secret
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.outbox.options import MAX_BYTES, MAX_JOBS, Confirm, OutboxOptions, WhenFull
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.transport.address import BrokerAddress, Protocol
 
@@ -43,16 +45,23 @@ def _prefix(name: str, value: str) -> str:
     return value
 
 
+def _zero_or_more(name: str, value: str) -> float:
+    return 0.0 if value.strip() in {"0", "0.0"} else _number(name, value)
+
+
 def _whole(name: str, value: str) -> int:
     return int(_number(name, value))
 
 
-def _protocol(name: str, value: str) -> Protocol:
-    if value not in get_args(Protocol):
-        raise ConfigurationError(
-            f"{name}={value!r} is unknown; use one of {', '.join(get_args(Protocol))}"
-        )
-    return cast("Protocol", value)
+def _one_of(*choices: str) -> Callable[[str, str], str]:
+    def read(name: str, value: str) -> str:
+        if value not in choices:
+            raise ConfigurationError(
+                f"{name}={value!r} is unknown; use one of {', '.join(choices)}"
+            )
+        return value
+
+    return read
 
 
 def about(
@@ -84,7 +93,10 @@ class Settings:
     )
     protocol: Protocol = field(
         default="auto",
-        metadata=about("`5`, `3.1.1`, or `auto`: 5 where the broker speaks it.", read=_protocol),
+        metadata=about(
+            "`5`, `3.1.1`, or `auto`: 5 where the broker speaks it.",
+            read=_one_of(*get_args(Protocol)),
+        ),
     )
     ca_file: str | None = field(
         default=None,
@@ -116,6 +128,51 @@ class Settings:
     )
     max_payload: int = field(
         default=MAX_PAYLOAD, metadata=about("Bytes that an envelope may have.", read=_whole)
+    )
+    outbox: str | None = field(
+        default=None,
+        metadata=about(
+            "File where dispatched jobs wait until the broker can be reached; see `docs/edge.md`."
+        ),
+    )
+    outbox_confirm: Confirm = field(
+        default="stored",
+        metadata=about(
+            "Who has a job before it leaves the outbox: `stored`, the scheduler, or `broker`.",
+            read=_one_of(*get_args(Confirm)),
+        ),
+    )
+    outbox_max_jobs: int = field(
+        default=MAX_JOBS, metadata=about("Jobs that an outbox may hold.", read=_whole)
+    )
+    outbox_max_bytes: int = field(
+        default=MAX_BYTES,
+        metadata=about("Bytes that the envelopes in an outbox may have together.", read=_whole),
+    )
+    outbox_when_full: WhenFull = field(
+        default="refuse",
+        metadata=about(
+            "What a full outbox does: `refuse` the new job, or `drop_oldest`.",
+            read=_one_of(*get_args(WhenFull)),
+        ),
+    )
+    outbox_commit_delay: float = field(
+        default=0.0,
+        metadata=about(
+            "Seconds that a job waits for others to share its commit to disk.", read=_zero_or_more
+        ),
+    )
+    outbox_max_rate: float | None = field(
+        default=None,
+        metadata=about(
+            "Jobs that an outbox sends per second at most.", read=_number, shown="no limit"
+        ),
+    )
+    outbox_linger: float = field(
+        default=5.0,
+        metadata=about(
+            "Seconds that closing waits for what an outbox can send now.", read=_zero_or_more
+        ),
     )
 
     @classmethod
@@ -156,6 +213,25 @@ class Settings:
             ca_file=self.ca_file,
             cert_file=self.cert_file,
             key_file=self.key_file,
+        )
+
+    def outbox_options(self, path: Path | None = None) -> OutboxOptions | None:
+        """How the outbox works; None: there is none.
+
+        Args:
+            path: its file; default: `outbox`.
+        """
+        if path is None and self.outbox is None:
+            return None
+        return OutboxOptions(
+            path=path or Path(self.outbox or ""),
+            confirm=self.outbox_confirm,
+            max_jobs=self.outbox_max_jobs,
+            max_bytes=self.outbox_max_bytes,
+            when_full=self.outbox_when_full,
+            commit_delay=self.outbox_commit_delay,
+            max_rate=self.outbox_max_rate,
+            linger=self.outbox_linger,
         )
 
     def topics(self) -> Topics:

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [
-    {"errors", "version", "clock", "signal"},
+    {"errors", "version", "clock", "signal", "processlock"},
     {"topics", "wire", "environment"},
-    {"transport", "job"},
+    {"transport", "job", "outbox"},
     {"settings", "presence"},
     {"bus"},
     {"worker", "scheduler"},
@@ -29,7 +29,7 @@ HOMES: dict[str, set[str]] = {
     "paho": {"transport/aio.py"},
     "msgpack": {"wire/packing.py"},
     "aiosqlite": {"scheduler/database.py"},
-    "tenacity": {"transport/link.py"},
+    "tenacity": {"transport/patience.py"},
     "typer": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli/common.py"},

@@ -8,9 +8,11 @@ import socket
 from collections import deque
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.controls import Controls
+from routeq_mqtt.bus.outgoing import Outgoing
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import QueueSize, Sizes
@@ -22,6 +24,7 @@ from routeq_mqtt.errors import (
     PayloadTooLarge,
 )
 from routeq_mqtt.job.codec import pack_job, to_envelope
+from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.wire.envelope import Envelope
@@ -34,10 +37,9 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
+    from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.seam import Transport
-
-Confirm = Literal["broker", "stored"]
 
 _CHUNK = 500
 _STORED_CHUNK = 500
@@ -59,21 +61,27 @@ class Bus(Controls):
         transport: how to reach the broker; default: over a socket.
         topics: the topics of the bus.
         clock: where time comes from.
+        outbox: a file where jobs wait until the broker can be reached: `dispatch` returns once a
+            job is there, and raises nothing that has to do with the broker. A path, or
+            `OutboxOptions`; default ``ROUTEQ_OUTBOX``, else none.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
+        outbox: str | Path | OutboxOptions | None = None,
         settings: Settings | None = None,
         transport: Transport | None = None,
         topics: Topics | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environment(url=url)
+        self._options = _outbox_options(outbox, self.settings)
         self._transport = transport
         self._topics = topics or self.settings.topics()
         self._clock = clock or SystemClock()
+        self._outgoing: Outgoing | None = None
         self._opened: Sender | None = None
         self._requests: Requests | None = None
         self._sizes: Sizes | None = None
@@ -93,14 +101,29 @@ class Bus(Controls):
     @property
     def sender(self) -> Sender:
         """The connection that jobs go out on; it connects on first use."""
-        if self._opened is None:
+        sender = self._clients()[0]
+        sender.link.start()
+        return sender
+
+    def _clients(self) -> tuple[Sender, Requests]:
+        """Sender and requests; not connected by this alone."""
+        if self._opened is None or self._requests is None:
             transport = self._transport or AioTransport(self.settings.address())
             client_id = f"routeq-{socket.gethostname()[:20]}-{os.getpid()}-{new_id()[-8:]}"
             self._opened = Sender(transport, self._topics, client_id, clock=self._clock)
             self._requests = Requests(self._opened)
             self._sizes = Sizes(self._opened, self._requests, self._clock)
-            self._opened.link.start()
-        return self._opened
+        return self._opened, self._requests
+
+    @property
+    def outgoing(self) -> Outgoing | None:
+        """The outbox, where there is one."""
+        options = self._options
+        if self._outgoing is None and options is not None:
+            self._outgoing = Outgoing(
+                options, self._clock, self._clients, timeout=self.settings.timeout
+            )
+        return self._outgoing
 
     @property
     def requests(self) -> Requests:
@@ -117,19 +140,29 @@ class Bus(Controls):
         return self._sizes
 
     async def open(self, timeout: float | None = None) -> None:
-        """Connect.
+        """Connect; with an outbox, open that and connect in the background.
 
         Args:
             timeout: seconds; default: the settings'.
 
         Raises:
             ConnectionFailed: the broker was not reached in time; says why.
+            OutboxUnavailable: the outbox's file cannot be used.
         """
+        if self.outgoing is not None:
+            await self.outgoing.open()
+        else:
+            await self._connect(timeout)
+
+    async def _connect(self, timeout: float | None = None) -> None:
         async with self._within(timeout, "connect"):
             await self.sender.link.ready()
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; with an outbox, first send what can be sent within its `linger` seconds."""
+        outgoing, self._outgoing = self._outgoing, None
+        if outgoing is not None:
+            await outgoing.close()
         sender, self._opened = self._opened, None
         if sender is not None:
             await sender.link.close()
@@ -145,7 +178,7 @@ class Bus(Controls):
         run_at: datetime | float | None = None,
         expires_at: datetime | float | None = None,
         headers: Mapping[str, Any] | None = None,
-        confirm: Confirm = "broker",
+        confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> str:
         """Send a job; returns its id once somebody holds it.
@@ -153,13 +186,15 @@ class Bus(Controls):
         Args:
             job: what to run.
             queue: default: its class's.
-            delay: seconds until it runs, counted from when the scheduler gets it.
+            delay: seconds until it runs, counted from when the scheduler gets it; with an outbox
+                from now, since the scheduler may get it much later.
             run_at: when it runs: a datetime (naive: local time) or UTC epoch seconds.
             expires_at: when it is too late to run it; then it becomes a failed record.
             headers: travel with the job.
-            confirm: "broker": the broker has it. "stored": the scheduler has committed it to disk,
-                and keeps it until its outcome is known.
-            timeout: seconds; default: the settings'.
+            confirm: "broker" (default): the broker has it. "stored": the scheduler has committed it
+                to disk, and keeps it until its outcome is known. With an outbox: who must have it
+                before it leaves the outbox; default: the outbox's own.
+            timeout: seconds; default: the settings'. An outbox has none, it waits for the disk.
 
         Raises:
             PackingError: an attribute cannot travel, or the job is too large; nothing was sent.
@@ -167,6 +202,8 @@ class Bus(Controls):
             NoScheduler: the job is delayed or to be stored, and no scheduler has ever run here.
             ConnectionFailed: the broker was not reached in time; nothing was sent.
             DispatchTimeout: it did not acknowledge in time; the job may run.
+            OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
+                PackingError are raised.
         """
         envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
         return await self._dispatch(envelope, confirm, timeout)
@@ -178,7 +215,7 @@ class Bus(Controls):
         *,
         queue: str = "default",
         delay: float | None = None,
-        confirm: Confirm = "broker",
+        confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> str:
         """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
@@ -192,11 +229,18 @@ class Bus(Controls):
             delay=delay or None,
             dispatched_at=self._clock.now(),
         )
+        if self.outgoing is not None:
+            envelope = _fixed(envelope)
         return await self._dispatch(envelope, confirm, timeout)
 
-    async def _dispatch(self, envelope: Envelope, confirm: Confirm, timeout: float | None) -> str:
+    async def _dispatch(
+        self, envelope: Envelope, confirm: Confirm | None, timeout: float | None
+    ) -> str:
         payload = self._pack(envelope)
         job_id, name = str(envelope.id), str(envelope.queue)
+        if self.outgoing is not None:
+            await self.outgoing.put([(envelope, payload)], confirm)
+            return job_id
         async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
             if confirm == "stored":
                 await self._store(name, [payload], timeout)
@@ -221,7 +265,7 @@ class Bus(Controls):
         jobs: Iterable[Job],
         queue: str | None = None,
         *,
-        confirm: Confirm = "broker",
+        confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> list[str]:
         """Send many jobs, pipelined: thousands are in flight at once.
@@ -243,6 +287,12 @@ class Bus(Controls):
             check_queue_name(queue, "bulk: queue")
         source = iter(jobs)
         ids: list[str] = []
+        if self.outgoing is not None:
+            while chunk := list(islice(source, size)):
+                envelopes = [self._envelope(job, queue, None, None, None, None) for job in chunk]
+                await self.outgoing.put([(e, self._pack(e)) for e in envelopes], confirm)
+                ids.extend(str(envelope.id) for envelope in envelopes)
+            return ids
         ahead: deque[asyncio.Task[None]] = deque()
         try:
             while chunk := list(islice(source, size)):
@@ -262,7 +312,7 @@ class Bus(Controls):
         return ids
 
     async def _send_chunk(
-        self, packed: Sequence[tuple[str, bytes]], confirm: Confirm, timeout: float | None
+        self, packed: Sequence[tuple[str, bytes]], confirm: Confirm | None, timeout: float | None
     ) -> None:
         async with self._within(timeout, f"bulk of {len(packed)} jobs"):
             if confirm == "stored":
@@ -274,7 +324,7 @@ class Bus(Controls):
     async def size(self, queue: str) -> QueueSize:
         """How many jobs of a queue the bus can see; see `QueueSize`."""
         check_queue_name(queue, "size: queue")
-        await self.open()
+        await self._connect()
         return await self.sizes.of(queue)
 
     async def stats(self, queue: str) -> dict[str, int | bool]:
@@ -295,7 +345,7 @@ class Bus(Controls):
         _check_delay(delay, run_at)
         if queue is not None:
             check_queue_name(queue, "dispatch: queue")
-        return to_envelope(
+        envelope = to_envelope(
             job,
             queue=queue,
             delay=delay or None,
@@ -304,6 +354,7 @@ class Bus(Controls):
             headers=dict(headers) if headers else None,
             now=self._clock.now(),
         )
+        return envelope if self.outgoing is None else _fixed(envelope)
 
     def _pack_now(self, job: Job, queue: str | None, ids: list[str]) -> tuple[str, bytes]:
         job_id, name, payload = pack_job(job, now=self._clock.now(), queue=queue)
@@ -387,6 +438,21 @@ class _Within:
                 f"{self._what}: the broker did not acknowledge within {self._seconds} s; "
                 "it may have arrived"
             ) from None
+
+
+def _outbox_options(
+    outbox: str | Path | OutboxOptions | None, settings: Settings
+) -> OutboxOptions | None:
+    if isinstance(outbox, OutboxOptions):
+        return outbox
+    return settings.outbox_options(None if outbox is None else Path(outbox))
+
+
+def _fixed(envelope: Envelope) -> Envelope:
+    """With a `run_at` in place of a delay: an outbox may hold it for hours before that begins."""
+    if envelope.delay is None or envelope.dispatched_at is None:
+        return envelope
+    return envelope.evolve(delay=None, run_at=envelope.dispatched_at + envelope.delay)
 
 
 def _epoch(when: datetime | float | None) -> float | None:

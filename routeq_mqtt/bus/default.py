@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from routeq_mqtt.bus.bus import Bus, Confirm
+from routeq_mqtt.bus.bus import Bus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.bus.size import QueueSize
     from routeq_mqtt.job.job import Job
+    from routeq_mqtt.outbox.options import Confirm
 
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, Bus] = WeakKeyDictionary()
 
@@ -56,7 +57,7 @@ class Queue:
         return await default_bus().later(when, job, queue)
 
     async def bulk(
-        self, jobs: Iterable[Job], queue: str | None = None, *, confirm: Confirm = "broker"
+        self, jobs: Iterable[Job], queue: str | None = None, *, confirm: Confirm | None = None
     ) -> list[str]:
         """Send many jobs, pipelined."""
         return await default_bus().bulk(jobs, queue, confirm=confirm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import NoScheduler, RequestFailed, UnreadableMessage
+from routeq_mqtt.errors import ConnectionLost, NoScheduler, RequestFailed, UnreadableMessage
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack, unpack
 
@@ -38,20 +38,27 @@ class Requests:
         Raises:
             NoScheduler: none has run on this bus, or it did not reply in time.
             RequestFailed: it replied with an error.
+            ConnectionLost: the connection ended before the reply came.
         """
         return await self.exchange(self._sender.topics.rpc(method), args, timeout=timeout)
 
     async def exchange(self, topic: str, args: object, *, timeout: float) -> Any:  # noqa: ANN401
         """Publish a request to a topic of the scheduler's and return its reply."""
-        await self._listen()
+        await self.listen()
         correlation = new_id()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[correlation] = reply
         request = pack({"reply": self._reply_topic, "id": correlation, "args": args})
         try:
             async with asyncio.timeout(timeout):
+                connection = await self._sender.link.ready()
                 await self._sender.to_scheduler(topic, request)
-                return await reply
+                # The reply goes to a session that ends with its connection.
+                either: set[asyncio.Future[Any]] = {reply, connection.lost}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if not reply.done():
+                    raise ConnectionLost(f"the connection ended before {topic!r} was answered")
+                return reply.result()
         except TimeoutError:
             raise NoScheduler(
                 f"the scheduler did not answer {topic!r} within {timeout} s; is it running? "
@@ -60,7 +67,8 @@ class Requests:
         finally:
             del self._pending[correlation]
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Connect and subscribe to the replies, unless that is done."""
         if not self._listening:
             await self._sender.listen([self._reply_topic], self._take)
             self._listening = True

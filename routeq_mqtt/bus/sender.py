@@ -183,7 +183,8 @@ def _refuse(reason: int, topic: str) -> None:
     if reason >= _REFUSED:
         raise PublishRefused(
             f"the broker refused a message to {topic!r} (reason 0x{reason:02x}); "
-            "check its access control and limits"
+            "check its access control and limits",
+            reason,
         )
 
 

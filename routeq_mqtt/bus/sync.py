@@ -10,8 +10,10 @@ from routeq_mqtt.bus.engine import Engine, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
     from types import TracebackType
 
+    from routeq_mqtt.outbox.options import OutboxOptions
     from routeq_mqtt.settings import Settings
 
 P = ParamSpec("P")
@@ -41,14 +43,21 @@ class SyncBus:
 
     Args:
         url: of the broker; default ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
+        outbox: as for `Bus`; default ``ROUTEQ_OUTBOX``, else none.
         settings: everything else; default: from the environment.
 
     Raises:
         ConfigurationError: a setting makes no sense; names it.
     """
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
-        bus = Bus(url, settings=settings)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        outbox: str | Path | OutboxOptions | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        bus = Bus(url, outbox=outbox, settings=settings)
         bus.settings.address()  # a wrong URL fails here, not in a callback later
         self._keeper = Keeper(lambda: Bus(settings=bus.settings))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -62,8 +63,12 @@ LogLevel = Annotated[
 _T = TypeVar("_T")
 
 
-def settings(url: str | None) -> Settings:
+def settings(url: str | None, *, outbox: bool = False) -> Settings:
     """Settings from the environment, the URL from the flag where there is one.
+
+    Args:
+        url: the flag.
+        outbox: whether the command uses ``ROUTEQ_OUTBOX``; most ask the broker, now or never.
 
     Raises:
         ConfigurationError: the flag holds a password, or a setting makes no sense.
@@ -74,7 +79,8 @@ def settings(url: str | None) -> Settings:
             "can see in the list of processes; put it into ROUTEQ_URL, ROUTEQ_PASSWORD, a file "
             "that ROUTEQ_PASSWORD_FILE names, or .env"
         )
-    return Settings.from_environment(url=url)
+    found = Settings.from_environment(url=url)
+    return found if outbox else replace(found, outbox=None)
 
 
 def apply_settings(**flags: str | None) -> None:

@@ -40,9 +40,9 @@ def dispatch(
         if delay is not None and not 0 <= delay < inf:
             raise ConfigurationError(f"--delay={delay!r} must be 0 seconds or more")
         data = _data(values or [])
-        async with Bus(settings=settings(url)) as bus:
+        async with Bus(settings=settings(url, outbox=True)) as bus:
             return await bus.dispatch_named(
-                name, data, queue=queue, delay=delay, confirm="stored" if stored else "broker"
+                name, data, queue=queue, delay=delay, confirm="stored" if stored else None
             )
 
     job_id = run(main)

@@ -169,7 +169,7 @@ class Intake:
         try:
             await handler(message, batch)
         except UnreadableMessage as error:
-            self._keep(message, error, batch)
+            self._keep(message.topic, message.payload, error, batch)
 
     async def _take_job(self, message: Message, batch: Batch) -> None:
         envelope = Envelope.decode(message.payload)
@@ -217,14 +217,22 @@ class Intake:
         if not isinstance(request, dict) or not isinstance(request.get("args"), list):
             raise UnreadableMessage("a durable dispatch is a map with `args`, a list of envelopes")
         queue = self._context.topics.queue_of(message.topic) or DEFAULT_QUEUE
-        rows = []
+        taken = []
         for payload in request["args"]:
-            envelope = Envelope.decode(payload)
-            rows.append(
-                self._row(envelope, envelope.id or new_id(), envelope.queue or queue, durable=True)
+            if not isinstance(payload, bytes):
+                raise UnreadableMessage("a durable dispatch carries envelopes as bytes")
+            try:
+                envelope = Envelope.decode(payload)
+            except UnreadableMessage as error:
+                # Kept as failed, and so taken: the others in this message are not to blame.
+                taken.append(self._keep(message.topic, payload, error, batch))
+                continue
+            row = self._row(
+                envelope, envelope.id or new_id(), envelope.queue or queue, durable=True
             )
-        batch.rows.extend(rows)
-        batch.replies.append(request | {"taken": [row.id for row in rows]})
+            batch.rows.append(row)
+            taken.append(row.id)
+        batch.replies.append(request | {"taken": taken})
 
     async def _take_done(self, message: Message, batch: Batch) -> None:
         outcomes = unpack(message.payload)
@@ -252,22 +260,24 @@ class Intake:
         record = FailedRecord.decode(message.payload)
         batch.failed.append(new_failed(record))
 
-    def _keep(self, message: Message, error: UnreadableMessage, batch: Batch) -> None:
-        """What nobody can read is kept, with its bytes."""
+    def _keep(self, topic: str, payload: bytes, error: UnreadableMessage, batch: Batch) -> str:
+        """What nobody can read is kept, with its bytes; under which id."""
         version = isinstance(error, UnsupportedVersion)
-        log.warning("unreadable message topic=%s error=%s", message.topic, error)
+        log.warning("unreadable message topic=%s error=%s", topic, error)
+        record_id = new_id()
         batch.failed.append(
             new_failed(
                 FailedRecord(
-                    id=new_id(),
-                    queue=self._context.topics.queue_of(message.topic) or DEFAULT_QUEUE,
+                    id=record_id,
+                    queue=self._context.topics.queue_of(topic) or DEFAULT_QUEUE,
                     job=None,
                     reason="unsupported version" if version else "unreadable",
                     error=str(error),
                     attempts=[],
                     worker=None,
                     failed_at=self._context.clock.now(),
-                    envelope=message.payload,
+                    envelope=payload,
                 )
             )
         )
+        return record_id

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.processlock import ProcessLock
 
 
 class FileLock:
@@ -20,22 +19,17 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        beside = Path(f"{path}.lock")
+        self._lock = ProcessLock(Path(f"{path}.lock"))
         try:
-            self._file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            taken = self._lock.take()
         except OSError as error:
             raise ConfigurationError(f"--db={path}: cannot write there: {error}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._file, 20).decode(errors="replace").strip()
-            os.close(self._file)
+        if not taken:
             raise ConfigurationError(
-                f"--db={path}: process {holder} holds this database; one scheduler for each file"
-            ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+                f"--db={path}: process {self._lock.holder()} holds this database; "
+                "one scheduler for each file"
+            )
 
     def release(self) -> None:
         """Let others have it."""
-        os.close(self._file)
+        self._lock.release()

@@ -7,14 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    wait_random_exponential,
-)
-
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
+from routeq_mqtt.transport.patience import patient
 
 if TYPE_CHECKING:
     from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, Transport
@@ -98,18 +92,13 @@ class Link:
             log.info("connection lost client=%s cause=%s", self.options.client_id, cause)
 
     async def _connect(self) -> Connection:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ConnectionFailed),
-            wait=wait_random_exponential(multiplier=0.05, max=self._max_wait),
-            before_sleep=self._note,
-            reraise=True,
+        return await patient(
+            self._attempt, ConnectionFailed, max_wait=self._max_wait, note=self._note
         )
-        return await retrying(self._attempt)
 
-    def _note(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
+    def _note(self, error: BaseException, attempt: int) -> None:
         self.last_error = error if isinstance(error, ConnectionFailed) else None
-        level = logging.WARNING if state.attempt_number in {3, 10} else logging.DEBUG
+        level = logging.WARNING if attempt in {3, 10} else logging.DEBUG
         log.log(level, "not connected client=%s error=%s", self.options.client_id, error)
 
     async def _attempt(self) -> Connection:

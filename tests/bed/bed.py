@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
-from routeq_mqtt import Bus, ConnectionFailed
+from routeq_mqtt import Bus, ConnectionFailed, NoScheduler
 from routeq_mqtt.settings import Settings
 from tests.bed.process import ROOT, Process
 from tests.bed.recorder import TIMEOUT, Recorder
@@ -52,6 +52,7 @@ class Bed:
         self.listeners: list[str] = []
         self.broker: Process | None = None
         self.processes: list[Process] = []
+        self.extra_conf: list[str] = []
 
     @property
     def env(self) -> dict[str, str]:
@@ -93,6 +94,7 @@ class Bed:
             "log_dest stderr",
             "user root",
             *self.listeners,
+            *self.extra_conf,
         ]
         path = self.folder / "mosquitto.conf"
         path.write_text("\n".join(lines) + "\n")
@@ -160,7 +162,7 @@ class Bed:
         """Ask the scheduler until its answer satisfies; each answer is an event of its own."""
         async with asyncio.timeout(TIMEOUT):
             while True:
-                with contextlib.suppress(ConnectionFailed):
+                with contextlib.suppress(ConnectionFailed, NoScheduler):
                     answer = await bus.requests.call(method, **args)
                     if wanted(answer):
                         return answer

@@ -1,0 +1,1 @@
+"""Jobs that wait in a local file until the broker can be reached."""

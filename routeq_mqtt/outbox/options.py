@@ -1,0 +1,65 @@
+"""How an outbox keeps and sends jobs, checked where it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from routeq_mqtt.errors import ConfigurationError
+
+Confirm = Literal["broker", "stored"]
+WhenFull = Literal["refuse", "drop_oldest"]
+
+MAX_JOBS = 100_000
+MAX_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxOptions:
+    """An outbox (issue 5).
+
+    Attributes:
+        path: of the SQLite file; made where it is missing. Several processes may share it.
+        confirm: who has a job before it leaves the file. "stored" (default): the scheduler, which
+            drops an id that comes twice. "broker": the broker; needs no scheduler, and may double
+            a job when a connection breaks.
+        max_jobs: that may wait; default 100,000.
+        max_bytes: that their envelopes may have together; default 256 MiB.
+        when_full: "refuse" (default): dispatch raises `OutboxFull`. "drop_oldest": the oldest jobs
+            are deleted, and counted.
+        commit_delay: seconds that a job waits for others to share its commit to disk; default 0:
+            no waiting. `dispatch` returns after the commit, so it takes that much longer.
+        max_rate: jobs sent per second at most; default: as fast as the broker takes them.
+        linger: seconds that closing waits for what can be sent now; default 5.
+    """
+
+    path: Path
+    confirm: Confirm = "stored"
+    max_jobs: int = MAX_JOBS
+    max_bytes: int = MAX_BYTES
+    when_full: WhenFull = "refuse"
+    commit_delay: float = 0.0
+    max_rate: float | None = None
+    linger: float = 5.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        for option, choices in (("confirm", Confirm), ("when_full", WhenFull)):
+            value = getattr(self, option)
+            if value not in get_args(choices):
+                raise ConfigurationError(
+                    f"outbox: {option}={value!r} is unknown; use {' or '.join(get_args(choices))}"
+                )
+        for option in ("max_jobs", "max_bytes"):
+            if not getattr(self, option) >= 1:
+                raise ConfigurationError(
+                    f"outbox: {option}={getattr(self, option)!r} must be 1 or more"
+                )
+        for option in ("commit_delay", "linger"):
+            if not 0 <= getattr(self, option) < float("inf"):
+                raise ConfigurationError(
+                    f"outbox: {option}={getattr(self, option)!r} must be 0 seconds or more"
+                )
+        if self.max_rate is not None and not self.max_rate > 0:
+            raise ConfigurationError(f"outbox: max_rate={self.max_rate!r} must be above 0")

@@ -1,0 +1,151 @@
+"""An outbox as an event loop sees it: commits are grouped, news of other processes is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.errors import OutboxUnavailable, RouteqError
+from routeq_mqtt.outbox.file import OutboxFile
+from routeq_mqtt.outbox.thread import OneThread
+from routeq_mqtt.processlock import ProcessLock
+from routeq_mqtt.signal import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.outbox.options import OutboxOptions
+    from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow, OutboxStatus
+
+_LOOK_EVERY = 0.2
+"""Seconds between two looks whether another process has added jobs: one `stat`, no reading."""
+
+_Put = tuple["Sequence[OutboxJob]", "asyncio.Future[None]"]
+
+
+class Outbox:
+    """Jobs that wait in a file. One for each process and event loop.
+
+    Args:
+        options: where and how.
+        clock: what time it is.
+    """
+
+    def __init__(self, options: OutboxOptions, clock: Clock) -> None:
+        self.options = options
+        self.lock = ProcessLock(Path(f"{options.path}.lock"))
+        self._clock = clock
+        self._thread = OneThread("outbox")
+        self._file: OutboxFile | None = None
+        self._opening = asyncio.Lock()
+        self._waiting: list[_Put] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._news = Signal()
+        self._seen: object = None
+
+    async def open(self) -> OutboxFile:
+        """Open the file, and make it where it is missing; see `OutboxFile`."""
+        async with self._opening:
+            if self._file is None:
+                self._file = await self._thread.run(OutboxFile, self.options)
+            return self._file
+
+    async def close(self) -> None:
+        """Commit what waits, close the file, end the thread."""
+        if self._committing is not None:
+            await self._committing
+        if self._file is not None:
+            await self._thread.run(self._file.close)
+            self._file = None
+        self._thread.end()
+
+    # -- in ------------------------------------------------------------------------------------
+
+    async def put(self, jobs: Sequence[OutboxJob]) -> None:
+        """Keep jobs, all or none; returns when they are on disk.
+
+        Raises:
+            OutboxFull: there is no room for them.
+            OutboxUnavailable: disk full, read-only or damaged.
+        """
+        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((jobs, kept))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_all(), name="outbox-commit")
+        await kept
+
+    async def _commit_all(self) -> None:
+        """Commit until nothing waits; what comes while the disk works shares the next commit."""
+        while self._waiting:
+            if self.options.commit_delay:
+                await asyncio.sleep(self.options.commit_delay)
+            puts, self._waiting = self._waiting, []
+            if not await self._commit(puts) and len(puts) > 1:
+                for put in puts:  # a full disk may have room for some of them
+                    await self._commit([put], last=True)
+            self._news.fire()
+
+    async def _commit(self, puts: Sequence[_Put], *, last: bool = False) -> bool:
+        try:
+            file = await self.open()
+            refusals: Sequence[RouteqError | None] = await self._thread.run(
+                file.add, [jobs for jobs, _ in puts]
+            )
+        except RouteqError as error:
+            if len(puts) > 1 and isinstance(error, OutboxUnavailable) and not last:
+                return False
+            refusals = [error] * len(puts)
+        for (_, kept), refusal in zip(puts, refusals, strict=True):
+            if kept.done():
+                continue
+            if refusal is None:
+                kept.set_result(None)
+            else:
+                kept.set_exception(refusal)
+        return True
+
+    # -- out -----------------------------------------------------------------------------------
+
+    async def head(self, limit: int) -> list[OutboxRow]:
+        """The oldest jobs, in order."""
+        self._seen = self._stamp()
+        file = await self.open()
+        return await self._thread.run(file.head, limit)
+
+    async def settle(
+        self, gone: Sequence[OutboxRow], aside: Sequence[tuple[OutboxRow, str]]
+    ) -> None:
+        """Delete jobs that somebody else has, and set those aside that nobody takes."""
+        if gone or aside:
+            file = await self.open()
+            await self._thread.run(file.settle, gone, aside, self._clock.now())
+
+    async def more(self) -> None:
+        """Wait until the file may have changed since the last `head`, by whatever process."""
+        while self._stamp() == self._seen:
+            await self._news.wait(_LOOK_EVERY)
+
+    def _stamp(self) -> object:
+        try:
+            found = os.stat(f"{self.options.path}-wal")  # noqa: PTH116 - five times per second
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    async def bring_back(self) -> int:
+        """Let what was set aside be sent again; how many."""
+        file = await self.open()
+        return await self._thread.run(file.bring_back)
+
+    async def is_empty(self) -> bool:
+        """Whether nothing waits to be sent."""
+        file = await self.open()
+        return not await self._thread.run(file.head, 1)
+
+    async def status(self) -> OutboxStatus:
+        """What is there."""
+        file = await self.open()
+        return await self._thread.run(file.status)

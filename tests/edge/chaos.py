@@ -1,0 +1,158 @@
+"""Outbox chaos: producers killed and the link cut at random; nothing lost, nothing doubled.
+
+``python -m tests.edge.chaos --jobs 10000 --seed 7``; a smaller one is part of `make test`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from routeq_mqtt import Bus, OutboxOptions
+from routeq_mqtt.settings import Settings
+from tests.bed.bed import Bed
+from tests.bed.process import Process
+from tests.bed.proxy import Proxy
+from tests.bed.recorder import Recorder
+
+PRODUCERS = 3
+
+
+class Chaos:
+    """One run on a bed whose scheduler and workers are up.
+
+    Args:
+        bed: where.
+        jobs: to dispatch, by all producers together.
+        seed: of the dice.
+    """
+
+    def __init__(self, bed: Bed, jobs: int, seed: int) -> None:
+        self.accepted: set[str] = set()
+        self.kills = 0
+        self.cuts = 0
+        self._bed = bed
+        self._jobs = jobs
+        self._dice = random.Random(seed)  # noqa: S311 - not a secret
+        self._proxy = Proxy(bed.port)
+        self._file = bed.folder / "outbox.db"
+
+    async def run(self, patience: float) -> None:
+        """Run until every accepted job has run; raises where one is lost or doubled.
+
+        Args:
+            patience: seconds until jobs that did not come count as lost.
+        """
+        await self._proxy.start()
+        cutting = asyncio.create_task(self._cut())
+        try:
+            share = -(-self._jobs // PRODUCERS)
+            await asyncio.gather(*(self._produce(n, share) for n in range(PRODUCERS)))
+        finally:
+            cutting.cancel()
+            await asyncio.gather(cutting, return_exceptions=True)
+            await self._proxy.stop()
+        await self._flush(patience)
+        await self._until_all_ran(patience)
+
+    async def _cut(self) -> None:
+        while True:
+            await asyncio.sleep(self._dice.uniform(0.02, 0.6))
+            self._proxy.cut()
+            self.cuts += 1
+
+    async def _produce(self, number: int, share: int) -> None:
+        """One producer: begun again after each kill, where the killed one had come to."""
+        done = 0
+        while done < share:
+            process = await Process.start(
+                f"producer-{number}",
+                sys.executable,
+                "-m",
+                "tests.edge.programs.outbox",
+                "count",
+                f"{number}:",
+                str(done),
+                str(share - done),
+                env=self._bed.env
+                | {
+                    "ROUTEQ_URL": f"mqtt://127.0.0.1:{self._proxy.port}",
+                    "ROUTEQ_OUTBOX": str(self._file),
+                },
+            )
+            self._bed.processes.append(process)
+            killing = asyncio.create_task(self._kill(process))
+            await process.ended()
+            killing.cancel()
+            said = [line.partition(" ")[2] for line in process.lines if line.startswith("kept ")]
+            self.accepted.update(key for line in said for key in json.loads(line))
+            # What the killed one began and did not finish may be in the file: its keys are its own.
+            begun = [line.partition(" ")[2] for line in process.lines if line.startswith("next ")]
+            done = max([done, *(int(line) for line in begun)])
+
+    async def _kill(self, process: Process) -> None:
+        await process.says("kept")
+        await asyncio.sleep(self._dice.uniform(0.0, 1.0))
+        self.kills += process.running
+        await process.kill()
+
+    async def _flush(self, patience: float) -> None:
+        outbox = OutboxOptions(path=self._file, linger=0.0)
+        async with Bus(settings=Settings(url=self._bed.url), outbox=outbox) as bus:
+            assert bus.outgoing is not None
+            await bus.outgoing.outbox.bring_back()
+            await bus.outgoing.flush(patience)
+            left = await bus.outgoing.outbox.status()
+        assert (left.jobs, left.aside_jobs) == (0, 0), left
+
+    async def _until_all_ran(self, patience: float) -> None:
+        recorder = self._bed.recorder
+        try:
+            async with asyncio.timeout(patience):
+                while not self.accepted <= set(recorder.ran()):
+                    await recorder.news()
+        except TimeoutError:
+            pass
+        ran = recorder.ran()
+        lost = self.accepted - set(ran)
+        ids = Counter(event["id"] for event in recorder.named("ran"))
+        doubled = {key for key, times in ran.items() if times > 1}
+        assert not lost, f"lost {len(lost)} of {len(self.accepted)}: {sorted(lost)[:10]}"
+        assert not doubled, f"doubled {len(doubled)}: {sorted(doubled)[:10]}"
+        assert set(ids.values()) == {1}
+
+
+async def main(jobs: int, seed: int, patience: float) -> None:
+    """Run on a mosquitto and print what happened."""
+    recorder = Recorder()
+    await recorder.start()
+    with tempfile.TemporaryDirectory() as folder:
+        bed = Bed("mosquitto", Path(folder), recorder)
+        await bed.start_broker()
+        try:
+            await bed.scheduler()
+            await bed.worker("default", "--concurrency", "20", "--no-events")
+            chaos = Chaos(bed, jobs, seed)
+            await chaos.run(patience)
+        finally:
+            await bed.close()
+            await recorder.stop()
+    print(
+        f"accepted {len(chaos.accepted)} jobs, {chaos.kills} kills, {chaos.cuts} cuts: "
+        "lost 0, doubled 0"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds")
+    given = parser.parse_args()
+    asyncio.run(main(given.jobs, given.seed, given.patience))

@@ -1,0 +1,104 @@
+"""Producers with an outbox, each a real process: python -m tests.edge.programs.outbox NAME …."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from routeq_mqtt import Bus, SyncBus
+from routeq_mqtt.outbox.file import OutboxFile
+from tests.bed.jobs import Report
+
+
+def produce(first: str, jobs: str) -> None:
+    """Dispatch so many jobs one by one; print the key of each when it is accepted."""
+
+    async def main() -> None:
+        async with Bus() as bus:
+            for number in range(int(first), int(first) + int(jobs)):
+                await bus.dispatch(Report(key=str(number)))
+                print(number, flush=True)
+
+    asyncio.run(main())
+
+
+def forward() -> None:
+    """Send what is in the file until it is stopped."""
+
+    async def main() -> None:
+        async with Bus() as bus:
+            assert bus.outgoing is not None
+            while bus.outgoing.forwarder is None or bus.outgoing.forwarder.state == "standby":
+                await asyncio.sleep(0.01)
+            print("forwards", flush=True)
+            await asyncio.Future()
+
+    asyncio.run(main())
+
+
+def die_at(step: str, jobs: str) -> None:
+    """Dispatch jobs and be killed at a step of the outbox's life: add, head or settle."""
+    inner = getattr(OutboxFile, step)
+
+    def killed(*args: Any, **kwargs: Any) -> Any:
+        if step == "settle":  # the jobs were acknowledged, and are still in the file
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = inner(*args, **kwargs)
+        if found:  # the jobs are on disk, or were read from there
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    async def main() -> None:
+        async with Bus() as bus:
+            setattr(OutboxFile, step, killed)
+            await bus.bulk([Report(key=str(number)) for number in range(int(jobs))])
+            await asyncio.Future()
+
+    asyncio.run(main())
+
+
+def sync() -> None:
+    """Threads and a fork share one SyncBus with an outbox; nobody closes it."""
+    bus = SyncBus()
+    bus.dispatch(Report(key="first"))
+    child = os.fork()
+    if child == 0:
+        bus.dispatch(Report(key="child"))
+        os._exit(0)
+    threads = [
+        threading.Thread(target=lambda n=n: bus.dispatch(Report(key=f"thread {n}")))
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.waitpid(child, 0)
+
+
+def forgets_to_close() -> None:
+    """Ends without closing its bus."""
+
+    async def main() -> None:
+        bus = Bus()
+        await bus.dispatch(Report(key="kept"))
+        print("dispatched", flush=True)
+
+    asyncio.run(main())
+
+
+PROGRAMS: dict[str, Callable[..., None]] = {
+    "produce": produce,
+    "forward": forward,
+    "die_at": die_at,
+    "sync": sync,
+    "forgets_to_close": forgets_to_close,
+}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

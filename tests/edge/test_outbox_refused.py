@@ -1,0 +1,98 @@
+"""Jobs that the broker does not take are set aside, and those behind them go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from routeq_mqtt import Bus, OutboxOptions
+from routeq_mqtt.settings import Settings
+from tests.bed.bed import Bed, mosquitto
+from tests.bed.jobs import Report
+from tests.bed.recorder import TIMEOUT, Recorder
+
+ACL = """
+user device
+topic readwrite routeq/#
+topic readwrite queue/default
+topic deny routeq/store/secret
+user everything
+topic readwrite #
+topic readwrite $queue/#
+"""
+
+
+@pytest.fixture
+async def strict(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
+    """A mosquitto with access control and a limit for messages; scheduler and worker may all."""
+    if mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    bed = Bed("mosquitto", tmp_path, recorder)
+    (tmp_path / "acl").write_text(ACL)
+    bed.extra_conf = [f"acl_file {tmp_path / 'acl'}", "message_size_limit 100000"]
+    await bed.start_broker()
+    plain = bed.url
+    bed.url = plain.replace("mqtt://", "mqtt://everything@")
+    await bed.scheduler()
+    await bed.worker("default,secret", "--concurrency", "1")
+    bed.url = plain.replace("mqtt://", "mqtt://device@")
+    try:
+        yield bed
+    finally:
+        await bed.close()
+
+
+pytestmark = pytest.mark.slow
+
+
+async def aside(bus: Bus, number: int) -> list[str]:
+    """Wait until so many jobs are aside and no other waits; their errors."""
+    assert bus.outgoing is not None
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            found = await bus.outgoing.outbox.status()
+            if found.aside_jobs >= number and not found.jobs:
+                return [job.error for job in found.aside]
+
+
+@pytest.mark.parametrize("confirm", ["stored", "broker"])
+async def test_a_job_that_may_not_be_sent_blocks_nobody_and_is_not_lost(
+    strict: Bed, confirm: str
+) -> None:
+    options = OutboxOptions(path=strict.folder / "outbox.db", confirm=confirm)  # type: ignore[arg-type]
+    async with Bus(settings=Settings(url=strict.url), outbox=options) as bus:
+        await bus.dispatch(Report(key="forbidden"), queue="secret")
+        await bus.dispatch(Report(key="allowed"))
+        await bus.dispatch(Report(key="forbidden, too"), queue="secret")
+        await bus.dispatch(Report(key="last"))
+        await strict.recorder.count("ran", 2)
+        errors = await aside(bus, 2)
+    assert list(strict.recorder.ran()) == ["allowed", "last"]
+    assert all("0x87" in error and "access control" in error for error in errors)
+    (strict.folder / "acl").write_text("topic readwrite #\ntopic readwrite $queue/#\n")
+    await strict.restart_broker()
+    code, output = await strict.cli("outbox", "flush", "--outbox", str(options.path))
+    assert code == 0, output
+    await strict.recorder.count("ran", 4)
+    assert set(strict.recorder.ran().values()) == {1}
+
+
+@pytest.mark.parametrize("limit", ["message_size_limit 100000", "max_packet_size 100000"])
+@pytest.mark.parametrize("confirm", ["stored", "broker"])
+async def test_a_job_that_is_too_large_for_the_broker_is_set_aside(
+    strict: Bed, confirm: str, limit: str
+) -> None:
+    strict.extra_conf[1] = limit
+    await strict.restart_broker()
+    options = OutboxOptions(path=strict.folder / "outbox.db", confirm=confirm)  # type: ignore[arg-type]
+    async with Bus(settings=Settings(url=strict.url), outbox=options) as bus:
+        await bus.dispatch(Report(key="first"))
+        await bus.dispatch(Report(key="x" * 150_000))
+        await bus.dispatch(Report(key="last"))
+        await strict.recorder.wait(lambda: "last" in strict.recorder.ran(), "last ran")
+        [error] = await aside(bus, 1)
+    assert strict.recorder.ran() == {"first": 1, "last": 1}
+    assert "0x95" in error or "connection" in error
