@@ -6,12 +6,12 @@ READY := $(VENV)/.ready
 MINUTES ?= 30
 SEED ?= 0
 
-.PHONY: demo test check format bench chaos mosquitto clean
+.PHONY: demo test check format bench chaos mosquitto micropython clean
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
 
-test: $(READY) mosquitto  ## Everything: style, types, all tests.
+test: $(READY) mosquitto micropython  ## Everything: style, types, all tests.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,6 +43,10 @@ mosquitto:  ## Install mosquitto where that is possible without asking.
 	$$SUDO apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq mosquitto mosquitto-clients >/dev/null \
 	|| echo "mosquitto could not be installed"
+
+micropython:  ## Install the interpreter of tiny devices beside the tests, where that is possible.
+	@sh tests/tools/micropython.sh $(VENV)/micropython $(abspath $(BIN)/python) >/dev/null 2>&1 \
+	|| echo "MicroPython could not be installed: its test is left out"
 
 $(READY): pyproject.toml broker/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
