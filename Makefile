@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 MINUTES ?= 30
 SEED ?= 0
 
-.PHONY: demo test check format bench chaos mosquitto micropython clean
+.PHONY: demo test check format bench chaos mosquitto micropython outbox-chaos clean
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
@@ -29,6 +29,9 @@ format: $(READY)
 
 bench: $(READY) mosquitto  ## Speed of this machine, printed.
 	$(BIN)/python -m benchmarks
+
+outbox-chaos: $(READY) mosquitto  ## 10,000 dispatches, links cut and producers killed: make outbox-chaos SEED=7
+	$(BIN)/python -m tests.edge.chaos --seed $(SEED)
 
 chaos: $(READY) mosquitto  ## Kill things at random: make chaos MINUTES=30 SEED=7
 	$(BIN)/python -m tests.faults --minutes $(MINUTES) --seed $(SEED)

@@ -30,6 +30,7 @@ from routeq_mqtt.errors import (
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.job import Job
 from routeq_mqtt.job.middleware import middleware, remove_middleware
+from routeq_mqtt.job.trigger import trigger
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.version import VERSION
 
@@ -46,6 +47,7 @@ __all__ = [
     "use_bus",
     "close_default_bus",
     "QueueSize",
+    "trigger",
     "middleware",
     "remove_middleware",
     "Retry",

@@ -44,6 +44,10 @@ class Topics:
                 return topic[len(prefix) :]
         return None
 
+    def is_foreign(self, topic: str) -> bool:
+        """Whether a topic is none of the bus's own: a device's, that a trigger may be for."""
+        return self.queue_of(topic) is None and not topic.startswith(f"{self.control}/")
+
     @property
     def all_intake(self) -> str:
         """The scheduler's plain subscription to everything that is published to an intake."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from routeq_mqtt.cli import bench as bench_command
-from routeq_mqtt.cli import control, failed, outbox, run, send, show
+from routeq_mqtt.cli import control, failed, outbox, run, send, show, triggers
 from routeq_mqtt.cli import doctor as doctor_command
 from routeq_mqtt.cli.common import apply_settings
 from routeq_mqtt.version import VERSION
@@ -61,6 +61,7 @@ show.register(app)
 control.register(app)
 doctor_command.register(app)
 bench_command.register(app)
+app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
 app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
 app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
 

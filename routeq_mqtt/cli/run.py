@@ -16,6 +16,7 @@ import typer
 from routeq_mqtt.cli.common import LogLevel, Url, run, set_up_logging, settings
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.worker.options import WorkerOptions
@@ -81,6 +82,12 @@ def worker(
     shutdown_timeout: Annotated[
         float, typer.Option(help="Seconds that running jobs get when the worker stops.")
     ] = 30.0,
+    trigger: Annotated[
+        list[str],
+        typer.Option(
+            "--trigger", help="Messages that become jobs: 'devices/{device_id}/telemetry=job_name'."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     name: Annotated[str | None, typer.Option(help="A stable name, part of the id.")] = None,
     events: Annotated[bool, typer.Option(help="Tell what happens to jobs.")] = True,
     url: Url = None,
@@ -90,6 +97,8 @@ def worker(
     set_up_logging(log_level)
 
     async def main() -> None:
+        for module in app:
+            load_app(module)
         options = WorkerOptions(
             queues=tuple(name for names in queue for name in names.split(",")),
             concurrency=concurrency,
@@ -103,9 +112,8 @@ def worker(
             shutdown_timeout=shutdown_timeout,
             name=name,
             events=events,
+            triggers=(*declared(), *map(from_flag, trigger)),
         )
-        for module in app:
-            load_app(module)
         chosen = settings(url)
         work = Worker(AioTransport(chosen.address()), options, topics=chosen.topics())
         with stopping(work.stop):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control import Control
     from routeq_mqtt.scheduler.publisher import Publisher
+    from routeq_mqtt.scheduler.triggers import Triggers
     from routeq_mqtt.transport.seam import Connection, Message
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,21 @@ class Intake:
         publisher: keeps count of what the workers hold.
         control: learns which orders the workers have obeyed.
         census: gets the sessions' answers, behind the retries and outcomes that they know of.
+        triggers: which other messages become jobs.
     """
 
     def __init__(
-        self, context: Context, publisher: Publisher, control: Control, census: Census
+        self,
+        context: Context,
+        publisher: Publisher,
+        control: Control,
+        census: Census,
+        triggers: Triggers,
     ) -> None:
         self._context = context
         self._control = control
         self._census = census
+        self._triggers = triggers
         self._publisher = publisher
         self._waiting: deque[Waiting] = deque()
         self._arrived = Signal()
@@ -166,6 +174,8 @@ class Intake:
         handler = self._exact.get(message.topic, self._take_job)
         if message.topic.startswith(self._context.topics.store("")):
             handler = self._take_durable
+        elif self._context.topics.is_foreign(message.topic):
+            handler = self._take_reading
         try:
             await handler(message, batch)
         except UnreadableMessage as error:
@@ -182,6 +192,21 @@ class Intake:
         if job_id is None:
             job_id = await self._tag(message, batch)
         batch.rows.append(self._row(envelope, job_id, queue, durable=False))
+
+    async def _take_reading(self, message: Message, batch: Batch) -> None:
+        """A device's message, one job for each trigger. What is retained is old, and no event."""
+        triggers = [] if message.retain else self._triggers.matching(message.topic)
+        if not triggers:
+            return
+        first = await self._tag(message, batch)
+        for number, one in enumerate(triggers):
+            envelope = Envelope(
+                job=one.job,
+                data=one.data(message.topic, message.payload),
+                dispatched_at=self._context.clock.now(),
+            )
+            job_id = f"{first}-{number}" if number else first
+            batch.rows.append(self._row(envelope, job_id, one.queue, durable=False))
 
     async def _tag(self, message: Message, batch: Batch) -> str:
         """Give an id at first touch; the same again should this very message come again."""

@@ -28,6 +28,7 @@ from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.scheduler.triggers import Triggers
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID, Topics
 from routeq_mqtt.transport.link import Link
@@ -152,8 +153,12 @@ class Scheduler:
         await publisher.count()
         self._census = Census(context, publisher)
         self._control = Control(context, self._transport)
-        self._intake = Intake(context, publisher, self._control, self._census)
-        self._registrar = Registrar(context, self._status.instance, self._control.methods)
+        self._triggers = Triggers(context)
+        await self._triggers.load()
+        self._intake = Intake(context, publisher, self._control, self._census, self._triggers)
+        self._registrar = Registrar(
+            context, self._status.instance, self._control.methods | self._triggers.methods
+        )
         self._requests: set[asyncio.Task[None]] = set()
         reaper = Reaper(context, self._transport, self._census, lost_after=self._options.lost_after)
         context.link = self._make_link()
@@ -229,6 +234,7 @@ class Scheduler:
         if not surroundings.shares_queue:
             inputs.append(topics.all_intake)
         await connection.subscribe(*inputs)
+        await self._triggers.listen(connection)
         self._control.announce(connection)
         self._publish_status(connection)
 

@@ -114,7 +114,17 @@ CREATE TRIGGER jobs_cancelled_back AFTER UPDATE OF state ON jobs
 END;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+CREATE TABLE triggers (
+    pattern TEXT NOT NULL,
+    job TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    with_topic INTEGER NOT NULL,
+    PRIMARY KEY (pattern, job)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """The script at position n makes version n + 1 of version n."""
 
 

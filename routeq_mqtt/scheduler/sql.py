@@ -116,3 +116,7 @@ SELECT name FROM orders WHERE kind = 'cancel' AND (
     at < ? OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = orders.name AND jobs.state = 'done')
 )
 """
+
+TRIGGERS = "SELECT pattern, job, queue, with_topic FROM triggers"
+ADD_TRIGGER = "INSERT OR REPLACE INTO triggers VALUES (?, ?, ?, ?)"
+FORGET_TRIGGER = "DELETE FROM triggers WHERE pattern = ? AND job = ?"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.wire.names import check_queue_name
+
+if TYPE_CHECKING:
+    from routeq_mqtt.wire.trigger import Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class WorkerOptions:
         events: tell what happens to jobs on ``routeq/events/<queue>``.
         stall_limit: seconds without a sign of life of the event loop after which the worker gives
             its jobs away; default 30.
+        triggers: messages that become jobs, to be declared to the scheduler.
     """
 
     queues: tuple[str, ...] = ("default",)
@@ -42,6 +47,7 @@ class WorkerOptions:
     name: str | None = None
     events: bool = True
     stall_limit: float = 30.0
+    triggers: tuple[Trigger, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.queues:

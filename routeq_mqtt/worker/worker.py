@@ -10,6 +10,7 @@ from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import NoScheduler
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import Topics
+from routeq_mqtt.worker.declaring import declare
 from routeq_mqtt.worker.incarnation import Incarnation
 from routeq_mqtt.worker.outcome import Failed
 
@@ -86,15 +87,18 @@ class Worker:
         if self._options.stop_when_empty:
             waits.append(asyncio.create_task(self._until_empty(life), name="worker-empty"))
         start = asyncio.create_task(life.start(), name="worker-start")
+        declaring = asyncio.create_task(
+            declare(life.requests, self._options.triggers), name="worker-triggers"
+        )
         try:
             await asyncio.wait({start, *waits}, return_when=asyncio.FIRST_COMPLETED)
             if start.done() and start.exception() is None and not self._stopping:
                 self.online.set()
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (start, *waits):
+            for task in (start, declaring, *waits):
                 task.cancel()
-            await asyncio.gather(start, *waits, return_exceptions=True)
+            await asyncio.gather(start, declaring, *waits, return_exceptions=True)
         if life.is_fenced:
             await life.abandon()
         else:

@@ -64,10 +64,12 @@ class Recorder:
         self._open.add(gate)
         self._news.fire()
 
-    async def wait(self, condition: Callable[[], bool], what: str = "") -> None:
+    async def wait(
+        self, condition: Callable[[], bool], what: str = "", *, timeout: float = TIMEOUT
+    ) -> None:
         """Wait until a condition on the events holds."""
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(timeout):
                 while not condition():
                     await self._news.wait()
         except TimeoutError:

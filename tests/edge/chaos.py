@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -113,12 +114,12 @@ class Chaos:
 
     async def _until_all_ran(self, patience: float) -> None:
         recorder = self._bed.recorder
-        try:
-            async with asyncio.timeout(patience):
-                while not self.accepted <= set(recorder.ran()):
-                    await recorder.news()
-        except TimeoutError:
-            pass
+        accepted = self.accepted
+        with contextlib.suppress(AssertionError):  # what is lost is named below
+            await recorder.wait(
+                lambda: len(recorder.events) >= len(accepted) and accepted <= set(recorder.ran()),
+                timeout=patience,
+            )
         ran = recorder.ran()
         lost = self.accepted - set(ran)
         ids = Counter(event["id"] for event in recorder.named("ran"))

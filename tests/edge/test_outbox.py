@@ -16,6 +16,7 @@ from routeq_mqtt.settings import Settings
 from tests.bed.bed import Bed
 from tests.bed.jobs import Report
 from tests.bed.process import Process
+from tests.edge.chaos import Chaos
 
 
 def file_of(bed: Bed) -> Path:
@@ -207,3 +208,10 @@ async def test_a_command_without_a_file_says_what_is_missing(bed: Bed) -> None:
     assert (code, "ROUTEQ_OUTBOX" in output) == (4, True)
     code, output = await bed.cli("outbox", "flush", "--outbox", str(bed.folder / "none.db"))
     assert (code, "no such file" in output) == (4, True)
+
+
+async def test_chaos_links_are_cut_and_producers_killed_and_nothing_is_lost(house: Bed) -> None:
+    chaos = Chaos(house, jobs=1_200, seed=5)
+    await chaos.run(patience=60.0)
+    assert chaos.kills
+    assert chaos.cuts

@@ -72,7 +72,8 @@ async def test_a_job_that_may_not_be_sent_blocks_nobody_and_is_not_lost(
         errors = await aside(bus, 2)
     assert list(strict.recorder.ran()) == ["allowed", "last"]
     assert all("0x87" in error and "access control" in error for error in errors)
-    (strict.folder / "acl").write_text("topic readwrite #\ntopic readwrite $queue/#\n")
+    mended = "user device\ntopic readwrite #\ntopic readwrite $queue/#\nuser nobody"
+    (strict.folder / "acl").write_text(ACL.replace("user device", mended))
     await strict.restart_broker()
     code, output = await strict.cli("outbox", "flush", "--outbox", str(options.path))
     assert code == 0, output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -62,6 +63,21 @@ def die_at(step: str, jobs: str) -> None:
     asyncio.run(main())
 
 
+def count(prefix: str, first: str, jobs: str) -> None:
+    """Dispatch numbered jobs, many at once; say which are begun, and which are accepted."""
+    last = int(first) + int(jobs)
+
+    async def main() -> None:
+        async with Bus() as bus:
+            for start in range(int(first), last, 20):
+                keys = [f"{prefix}{number}" for number in range(start, min(start + 20, last))]
+                print("next", start + len(keys), flush=True)
+                await asyncio.gather(*(bus.dispatch(Report(key=key)) for key in keys))
+                print("kept", json.dumps(keys), flush=True)
+
+    asyncio.run(main())
+
+
 def sync() -> None:
     """Threads and a fork share one SyncBus with an outbox; nobody closes it."""
     bus = SyncBus()
@@ -96,6 +112,7 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "produce": produce,
     "forward": forward,
     "die_at": die_at,
+    "count": count,
     "sync": sync,
     "forgets_to_close": forgets_to_close,
 }
