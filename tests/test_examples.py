@@ -114,4 +114,5 @@ def test_each_example_is_tested_here(example: str) -> None:
         "sensor_data",
         "mqtt_handler",
         "report_later",
+        "devices",  # in tests/edge/test_devices.py
     }

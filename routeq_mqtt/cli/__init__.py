@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from routeq_mqtt.cli import bench as bench_command
-from routeq_mqtt.cli import control, failed, outbox, run, send, show, triggers
-from routeq_mqtt.cli import doctor as doctor_command
 from routeq_mqtt.cli.common import apply_settings
 from routeq_mqtt.version import VERSION
 
-app = typer.Typer(
-    name="routeq-mqtt",
-    help="An MQTT-native job bus: queues are broker topics, and no accepted job is lost.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+_SERVICES = frozenset({"worker", "scheduler", "broker"})
+"""Commands that run for months on small machines: they load nothing of the others."""
 
 
 def _version(wanted: bool) -> None:
@@ -28,7 +22,6 @@ def _version(wanted: bool) -> None:
 _SETTING = "Sets {} for this command."
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
@@ -55,17 +48,45 @@ def _root(
     )
 
 
-run.register(app)
-send.register(app)
-show.register(app)
-control.register(app)
-doctor_command.register(app)
-bench_command.register(app)
-app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
-app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
-app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
+def make_app(*, services_only: bool = False) -> typer.Typer:
+    """The commands.
+
+    Args:
+        services_only: only those of `worker`, `scheduler` and `broker`.
+    """
+    from routeq_mqtt.cli import run
+
+    app = typer.Typer(
+        name="routeq-mqtt",
+        help="An MQTT-native job bus: queues are broker topics, and no accepted job is lost.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_root)
+    run.register(app)
+    if not services_only:
+        _register_others(app)
+    return app
+
+
+def _register_others(app: typer.Typer) -> None:
+    from routeq_mqtt.cli import bench, control, doctor, failed, outbox, send, show, triggers
+
+    for module in (send, show, control, doctor, bench):
+        module.register(app)
+    app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
+    app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
+    app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, made when it is asked for."""
+    if name != "app":
+        raise AttributeError(name)
+    return make_app()
 
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    make_app(services_only=sys.argv[1:2] != [] and sys.argv[1] in _SERVICES)()

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
 
 from routeq_mqtt.environment import PREFIX, environment
 from routeq_mqtt.errors import (
@@ -26,6 +25,8 @@ from routeq_mqtt.transport.address import holds_password, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from rich.console import Console
 
 FAILED = 1
 """Exit code: the command did not do what it was asked to."""
@@ -47,9 +48,30 @@ _EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
     (SchedulerRunning, NOBODY_THERE),
 )
 
+
+class _Console:
+    """A console of rich, loaded when something is printed: services print nothing."""
+
+    def __init__(self, **options: bool) -> None:
+        self._options = options
+        self._console: Console | None = None
+
+    def print(self, *objects: object, **options: Any) -> None:  # noqa: ANN401 - as rich's own
+        """Print as rich does."""
+        self.of_rich().print(*objects, **options)
+
+    def of_rich(self) -> Console:
+        """The console itself."""
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(**self._options)  # type: ignore[arg-type]
+        return self._console
+
+
 # No markup: what jobs and brokers say may hold brackets, and stands there as it is.
-out = Console(markup=False)
-err = Console(stderr=True, highlight=False, markup=False)
+out = _Console(markup=False)
+err = _Console(stderr=True, highlight=False, markup=False)
 
 Url = Annotated[
     str | None,

@@ -17,10 +17,7 @@ from routeq_mqtt.cli.common import LogLevel, Url, run, set_up_logging, settings
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.trigger import declared, from_flag
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.worker.options import WorkerOptions
-from routeq_mqtt.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +91,9 @@ def worker(
     log_level: LogLevel = "info",
 ) -> None:
     """Run the jobs of some queues until stopped (SIGTERM: finish what runs; twice: at once)."""
+    from routeq_mqtt.worker.options import WorkerOptions
+    from routeq_mqtt.worker.worker import Worker
+
     set_up_logging(log_level)
 
     async def main() -> None:
@@ -143,6 +143,8 @@ def scheduler(
     log_level: LogLevel = "info",
 ) -> None:
     """Keep delayed, parked and failed jobs, and recover what dead workers held."""
+    from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+
     set_up_logging(log_level)
 
     async def main() -> None:

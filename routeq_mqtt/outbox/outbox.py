@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import OutboxUnavailable, RouteqError
-from routeq_mqtt.outbox.file import OutboxFile
 from routeq_mqtt.outbox.thread import OneThread
 from routeq_mqtt.processlock import ProcessLock
 from routeq_mqtt.signal import Signal
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routeq_mqtt.clock import Clock
+    from routeq_mqtt.outbox.file import OutboxFile
     from routeq_mqtt.outbox.options import OutboxOptions
     from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow, OutboxStatus
 
@@ -50,6 +50,9 @@ class Outbox:
         """Open the file, and make it where it is missing; see `OutboxFile`."""
         async with self._opening:
             if self._file is None:
+                # Late: most programs have no outbox, and need no SQLite.
+                from routeq_mqtt.outbox.file import OutboxFile
+
                 self._file = await self._thread.run(OutboxFile, self.options)
             return self._file
 
