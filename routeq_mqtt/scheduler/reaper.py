@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.errors import ConnectionFailed
+from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
 from routeq_mqtt.presence.status import HEARTBEAT, encode
 from routeq_mqtt.scheduler.adoption import Adoption
 from routeq_mqtt.scheduler.rows import StoreUnavailable
@@ -26,6 +26,9 @@ LOST_AFTER = 1.0
 
 SILENT_AFTER = 2 * HEARTBEAT + 1.0
 """Seconds without a heartbeat after which an "online" worker counts as lost."""
+
+_COMES_BACK_WITHIN = 3.0
+"""Seconds for a worker that we find lost when we connect: a broker that restarts says so of all."""
 
 _REMEMBERED = 3_600.0
 _AGAIN = 0.5
@@ -75,8 +78,18 @@ class Reaper:
             for member in self._context.fleet.members.values():
                 member.heard_at = now
 
+    def spare(self, worker: str) -> None:
+        """Its status was lost already when we connected: perhaps it is just coming back, as we are.
+
+        A polite stop of the broker sends every Last Will, and keeps them over its restart.
+        """
+        now = self._context.clock.monotonic()
+        self._lost_since[worker] = now + _COMES_BACK_WITHIN - self._lost_after
+
     def look(self) -> float | None:
         """One pass over the fleet; seconds until the next one is due, None: when it changes."""
+        if self._context.link.connection is None:
+            return None  # we know nothing; whoever was lost may be back before us
         now = self._context.clock.monotonic()
         waits = []
         for worker, member in list(self._context.fleet.members.items()):
@@ -137,7 +150,8 @@ class Reaper:
         """All sessions of a worker; only then is its status set."""
         polite = status.state == "stopped"
         log.info("adopting worker=%s state=%s", status.id, status.state)
-        await self._say(status, "adopting")
+        if not await self._begin(status):
+            return
         running = dict(member.load.running)
         for queue, session in zip(status.queues, status.sessions, strict=True):
             await self._adopt_session(session, queue, running, charge=not polite)
@@ -147,6 +161,19 @@ class Reaper:
         await self._context.say(self._context.topics.running(status.id), b"")
         if polite:
             await self._context.say(self._context.topics.worker(status.id), b"")
+
+    async def _begin(self, status: WorkerStatus) -> bool:
+        """Fence the worker; not over a reconnect, since it may have come back meanwhile."""
+        connection = self._context.link.connection
+        if connection is None:
+            return False
+        said = encode(replace(status, state="adopting", at=self._context.clock.now()))
+        topic = self._context.topics.worker(status.id)
+        try:
+            await connection.publish(topic, said, retain=True)
+        except ConnectionLost:
+            return False
+        return True
 
     async def _adopt_session(
         self, session: str, queue: str, running: dict[str, int], *, charge: bool

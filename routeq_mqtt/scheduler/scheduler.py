@@ -160,7 +160,9 @@ class Scheduler:
             context, self._status.instance, self._control.methods | self._triggers.methods
         )
         self._requests: set[asyncio.Task[None]] = set()
-        reaper = Reaper(context, self._transport, self._census, lost_after=self._options.lost_after)
+        self._reaper = reaper = Reaper(
+            context, self._transport, self._census, lost_after=self._options.lost_after
+        )
         context.link = self._make_link()
         context.link.start()
         roles = {
@@ -287,7 +289,7 @@ class Scheduler:
             connection.acknowledge(message)
         elif context.topics.worker_of(message.topic) is not None:
             connection.acknowledge(message)
-            self._fold_worker(message)
+            self._fold_worker(connection, message)
         elif message.topic.startswith(topics.rpc("")) and message.topic != topics.rpc("census"):
             connection.acknowledge(message)
             self._answer(message)
@@ -298,12 +300,14 @@ class Scheduler:
         else:
             self._intake.add(connection, message)
 
-    def _fold_worker(self, message: Message) -> None:
+    def _fold_worker(self, connection: Connection, message: Message) -> None:
         context, fleet = self._context, self._context.fleet
         worker = str(context.topics.worker_of(message.topic))
         before = fleet.standing(worker)
         fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
         if message.topic.startswith(context.topics.worker("")):
+            if context.link.connection is not connection:
+                self._reaper.spare(worker)  # said before we were here
             context.fleet_changed.fire()
             context.parked.fire()
         if fleet.standing(worker) != before:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _LAST_PACKET_ID = 0xFFFF
 
 
+def _ignore(message: Message) -> None:
+    """What comes while we leave stays in the session."""
+
+
 class MemoryConnection:
     """A `Connection` to a broker in memory; see `routeq_mqtt.transport.seam`.
 
@@ -114,6 +118,7 @@ class MemoryConnection:
     async def close(self, *, end_session: bool = False) -> None:
         """DISCONNECT; on MQTT 3.1.1 a session ends by one more connect with a clean one."""
         if not self.lost.done():
+            self._on_message = _ignore
             self.wire.up.send(mqtt.Disconnect(end_session and self.mqtt5))
             self.resume()
             await asyncio.shield(self.lost)

@@ -462,6 +462,8 @@ class _Client(aiomqtt.Client):
         if self.lost.done():
             return
         self.flush()
+        self.on_message = None
+        self.resume()  # what comes stays in the session; the end is behind it
         properties = None
         if end_session and self.mqtt5:
             properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]

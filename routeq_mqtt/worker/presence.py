@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 5
 
+_MAX_WAIT = 1.0
+"""Seconds between attempts to connect: after a restart of the broker we seem lost until then."""
+
 LEASE = 1.5 * KEEP_ALIVE
 """Seconds from a status of ours until the broker may fire our Last Will (MQTT 5, 3.1.2.10): that
 long after the last status that came back to us nobody can have adopted our sessions."""
@@ -91,6 +94,7 @@ class Presence:
             ConnectOptions(status.id, keep_alive=KEEP_ALIVE, will=Will(self._own, encode(will))),
             self._deliver,
             set_up=self._set_up,
+            max_wait=_MAX_WAIT,
         )
 
     def start(self) -> None:

@@ -441,6 +441,21 @@ async def test_a_close_answers_who_waits(subject: Subject) -> None:
     await one.close()
 
 
+async def test_a_paused_connection_closes_politely(subject: Subject) -> None:
+    transport, inbox, second = subject.transport(), Inbox(), Inbox()
+    sender = await connect(transport, "sender")
+    one = await resident(transport, "a", inbox)
+    await one.subscribe("t")
+    one.pause()
+    payloads = await numbered(sender, range(50))
+    await one.close()
+    assert await ended(one) is None
+    assert inbox.messages == []
+    await resident(transport, "a", second)
+    await second.until(50)
+    assert second.payloads == payloads
+
+
 async def test_a_publish_before_a_close_is_sent(subject: Subject) -> None:
     transport, inbox = subject.transport(), Inbox(acknowledge=True)
     watcher = await connect(transport, "watcher", inbox)
