@@ -164,6 +164,7 @@ class Adoption:
             durable=False,
             expires_at=back.expires_at,
             envelope=back.encode(),
+            charged=bool(died),
         )
 
     def _id_of(self, message: Message) -> str:

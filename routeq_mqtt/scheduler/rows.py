@@ -22,6 +22,7 @@ class NewRow:
         run_at: when it is due, UTC epoch seconds.
         durable: its producer asked for it to be stored: its id is remembered for longer.
         envelope: what is published, as it is.
+        charged: its worker died while it ran: `attempt` is one more than the message said.
     """
 
     id: str
@@ -33,6 +34,7 @@ class NewRow:
     durable: bool
     expires_at: float | None
     envelope: bytes
+    charged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

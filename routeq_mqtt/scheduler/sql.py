@@ -24,7 +24,8 @@ WHERE jobs.state <> 'done'
     AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
 """
 
-# From a dead worker's session: only what that worker held of ours comes back, and once.
+# From a dead worker's session: only what that worker held of ours comes back, and once. An attempt
+# that it had handed over before it died is none of those, although it is charged for the last one.
 RESTORE = """
 INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -32,7 +33,7 @@ ON CONFLICT (id) DO UPDATE SET
     attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
     run_at = excluded.run_at, envelope = excluded.envelope
 WHERE jobs.state = 'released'
-    AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
+    AND (excluded.attempt - ?, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
 """
 
 # By hand, from a failed record: whatever the row was.

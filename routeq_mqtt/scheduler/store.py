@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql
@@ -75,7 +76,7 @@ class Store:
     async def restore(self, rows: Sequence[NewRow]) -> int:
         """Take back what a dead worker held; how many. Draining a message twice changes nothing."""
         async with self._db.transaction() as work:
-            return await _insert(work, sql.RESTORE, rows)
+            return await _insert(work, sql.RESTORE, rows, [(row.charged,) for row in rows])
 
     async def untagged_id(self, packet_id: int, digest: bytes) -> str | None:
         """The id that was given to this message when it came first."""
@@ -213,14 +214,20 @@ class Store:
 _SUMMARY = tuple(column.strip() for column in sql.SUMMARY.split(","))
 
 
-async def _insert(work: Transaction, statement: str, rows: Sequence[NewRow]) -> int:
+async def _insert(
+    work: Transaction,
+    statement: str,
+    rows: Sequence[NewRow],
+    more: Iterable[tuple[object, ...]] = repeat(()),
+) -> int:
+    """Insert rows; `more` are the statement's own values for each."""
     seq = int((await work.read(sql.READ_SEQ))[0][0])
     values = [
         (
             row.id, row.queue, row.attempt, row.deliveries, row.state, row.run_at,
-            seq + number, row.durable, row.expires_at, row.envelope,
+            seq + number, row.durable, row.expires_at, row.envelope, *own,
         )
-        for number, row in enumerate(rows, 1)
+        for number, (row, own) in enumerate(zip(rows, more, strict=False), 1)
     ]  # fmt: skip
     taken = await work.many(statement, values)
     await work.run(sql.WRITE_SEQ, (seq + len(rows),))

@@ -52,7 +52,8 @@ class Process:
 
     def stop(self) -> None:
         """SIGSTOP."""
-        self._stopped = []
+        if self._stopped is None:
+            self._stopped = []
 
     def go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """SIGCONT."""

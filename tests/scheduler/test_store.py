@@ -94,6 +94,18 @@ async def test_restore_takes_back_only_what_is_released_and_once(store: Store) -
     assert await store.restore([row("unknown", deliveries=2)]) == 1
 
 
+async def test_restore_leaves_an_attempt_alone_that_was_handed_over(store: Store) -> None:
+    """A worker that dies between a retry and its PUBACK: the retry has a worker already."""
+    await store.take([row("1")])
+    await store.release(["1"])
+    await store.take([row("1", attempt=2)])
+    await store.release(["1"])
+    assert await store.restore([row("1", attempt=2, deliveries=2, charged=True)]) == 0
+    found = await store.get("1")
+    assert found is not None
+    assert (found.state, found.attempt, found.deliveries) == ("released", 2, 1)
+
+
 async def test_counts_follow_every_change(store: Store) -> None:
     await store.take([row("1"), row("2"), row("3", state="delayed", run_at=9.0)])
     await store.release(["1"])
