@@ -205,8 +205,16 @@ class Bus(Controls):
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.
         """
-        envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
-        return await self._dispatch(envelope, confirm, timeout)
+        if delay or run_at is not None or expires_at is not None or headers:
+            envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
+            return await self._dispatch(envelope, confirm, timeout)
+        _check_delay(delay, None)
+        if queue is not None:
+            check_queue_name(queue, "dispatch: queue")
+        job_id, name, payload = self._pack_now(job, queue)
+        async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
+            await self._hand_over(name, payload, confirm, timeout)
+        return job_id
 
     async def dispatch_named(
         self,
@@ -242,12 +250,10 @@ class Bus(Controls):
             await self.outgoing.put([(envelope, payload)], confirm)
             return job_id
         async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
-            if confirm == "stored":
-                await self._store(name, [payload], timeout)
-            elif envelope.delay is not None or envelope.run_at is not None:
+            if confirm != "stored" and (envelope.delay is not None or envelope.run_at is not None):
                 await self._until_sent(self._topics.schedule, payload)
             else:
-                await self._until_held(name, payload)
+                await self._hand_over(name, payload, confirm, timeout)
         return job_id
 
     async def push(self, job: Job, queue: str | None = None) -> str:
@@ -299,8 +305,10 @@ class Bus(Controls):
                 if len(ahead) == _CHUNKS_AHEAD:
                     await ahead[0]
                     ahead.popleft()
-                packed = [self._pack_now(job, queue, ids) for job in chunk]
-                sending = self._send_chunk(packed, confirm, timeout)
+                packed = [self._pack_now(job, queue) for job in chunk]
+                ids += [job_id for job_id, _, _ in packed]
+                jobs_of = [(name, payload) for _, name, payload in packed]
+                sending = self._send_chunk(jobs_of, confirm, timeout)
                 ahead.append(asyncio.create_task(sending, name="bulk"))
                 await asyncio.sleep(0)  # it goes out while the next ones are packed
             for task in ahead:
@@ -356,11 +364,18 @@ class Bus(Controls):
         )
         return envelope if self.outgoing is None else _fixed(envelope)
 
-    def _pack_now(self, job: Job, queue: str | None, ids: list[str]) -> tuple[str, bytes]:
-        job_id, name, payload = pack_job(job, now=self._clock.now(), queue=queue)
-        self._check_size(job.name, payload)
-        ids.append(job_id)
-        return name, payload
+    async def _hand_over(
+        self, queue: str, payload: bytes, confirm: Confirm, timeout: float | None
+    ) -> None:
+        if confirm == "stored":
+            await self._store(queue, [payload], timeout)
+        else:
+            await self._until_held(queue, payload)
+
+    def _pack_now(self, job: Job, queue: str | None) -> tuple[str, str, bytes]:
+        packed = pack_job(job, now=self._clock.now(), queue=queue)
+        self._check_size(job.name, packed[2])
+        return packed
 
     def _pack(self, envelope: Envelope) -> bytes:
         payload = envelope.encode()

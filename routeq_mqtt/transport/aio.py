@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 _READ_SIZE = 1 << 16
 _WRITE_SIZE = 1 << 18
 _WINDOW = 4096
+_SILENCE = 0.001
+"""Seconds without a write after which the next packet does not wait for others to join it."""
+
 _AT_ONCE = 128
 """Messages of a batch that are written with one system call."""
 _UNSUPPORTED_VERSION = {1, 132}
@@ -101,6 +104,7 @@ class _Client(aiomqtt.Client):
         self._in = bytearray()
         self._out: list[bytes] = []
         self._flushing = False
+        self._quiet_until = 0.0
         self._paused = False
         self._parsing = False
         self._in_flight: dict[int, asyncio.Future[int]] = {}
@@ -294,15 +298,24 @@ class _Client(aiomqtt.Client):
     # -- writing -------------------------------------------------------------------------------
 
     def send(self, packet: bytes) -> None:
-        """Write with everything else of this turn of the loop: one system call for many."""
+        """Write with everything else of this turn of the loop: one system call for many.
+
+        The first packet after a silence goes out at once: a lone job does not wait for a turn.
+        """
         self._out.append(packet)
-        if not self._flushing:
+        if self._flushing:
+            return
+        now = self._loop.time()
+        if now > self._quiet_until:
+            self.flush()
+        else:
             self._flushing = True
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Hand to the socket what this turn of the loop brought."""
         self._flushing = False
+        self._quiet_until = self._loop.time() + _SILENCE
         if not self._out or self.lost.done():
             self._out.clear()
             return

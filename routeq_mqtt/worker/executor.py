@@ -85,7 +85,8 @@ class Executor:
         if early > 0:
             return self._released(held, envelope, Release(early, "not due yet"))
         try:
-            job = from_envelope(envelope.evolve(id=held.job_id))
+            named = envelope if envelope.id else envelope.evolve(id=held.job_id)
+            job = from_envelope(named)
         except UnknownJob as error:
             return self._refused(held, "unknown job", str(error))
         except UnreadableMessage as error:
