@@ -205,7 +205,8 @@ class Bus(Controls):
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.
         """
-        if delay or run_at is not None or expires_at is not None or headers:
+        special = delay or run_at is not None or expires_at is not None or headers
+        if special or self.outgoing is not None:
             envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
             return await self._dispatch(envelope, confirm, timeout)
         _check_delay(delay, None)
@@ -365,7 +366,7 @@ class Bus(Controls):
         return envelope if self.outgoing is None else _fixed(envelope)
 
     async def _hand_over(
-        self, queue: str, payload: bytes, confirm: Confirm, timeout: float | None
+        self, queue: str, payload: bytes, confirm: Confirm | None, timeout: float | None
     ) -> None:
         if confirm == "stored":
             await self._store(queue, [payload], timeout)

@@ -32,6 +32,7 @@ class Feeder:
         self._context = context
         self._publisher = publisher
         self._rejected: set[str] = set()
+        self._open: set[str] = set()
 
     async def run(self) -> None:
         """Feed whenever something was parked, a worker came or a row was done."""
@@ -55,14 +56,22 @@ class Feeder:
         for queue in await self._context.store.parked_queues():
             if self._context.has_home(queue):
                 fed += await self._feed(queue)
+            else:
+                self._open.discard(queue)
         return fed
 
     async def _feed(self, queue: str) -> int:
         room = self._publisher.room(queue)
         if room < min(_BATCH, self._publisher.window // 2):
             return 0  # a few rows at a time would cost a commit each
-        rows = await self._context.store.parked(queue, min(room, _BATCH))
+        # A worker is online a moment before it is in its group. One row finds out: of many, those
+        # that come before that moment would be parked again, behind the others.
+        batch = _BATCH if queue in self._open else 1
+        rows = await self._context.store.parked(queue, min(room, batch))
         taken = await self._publisher.release(rows)
         if taken < len(rows):
+            self._open.discard(queue)
             self._rejected.add(queue)
+        elif rows:
+            self._open.add(queue)
         return taken
