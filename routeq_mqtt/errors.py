@@ -6,7 +6,8 @@
     ├── PackingError            a value in a job's data cannot travel
     │   └── PayloadTooLarge     the envelope is larger than the limit
     ├── UnreadableMessage       bytes that are no envelope; kept as a failed record
-    │   └── UnsupportedVersion  an envelope of a later format version
+    │   ├── UnsupportedVersion  an envelope of a later format version
+    │   └── RefusedJob          its signature or its encryption is not what it must be
     ├── UnknownJob              no class is registered under this name
     ├── ConnectionFailed        the broker could not be reached or refused us
     │   └── ConnectionLost      the connection ended before the answer came
@@ -56,6 +57,10 @@ class UnreadableMessage(RouteqError):
 
 class UnsupportedVersion(UnreadableMessage):
     """The envelope is of a later format version than this library knows."""
+
+
+class RefusedJob(UnreadableMessage):
+    """A job that must not run here: unsigned, forged, too old, or sealed with an unknown key."""
 
 
 class UnknownJob(RouteqError):

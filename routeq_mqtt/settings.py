@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from routeq_mqtt.environment import PREFIX, environment, secret
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.outbox.options import MAX_BYTES, MAX_JOBS, Confirm, OutboxOptions, WhenFull
+from routeq_mqtt.security.guard import Guard
+from routeq_mqtt.security.keys import sealing_keys, signing_keys
+from routeq_mqtt.security.sealing import Sealer
+from routeq_mqtt.security.signing import Signer
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.transport.address import BrokerAddress, Protocol
 
@@ -47,6 +51,13 @@ def _prefix(name: str, value: str) -> str:
 
 def _zero_or_more(name: str, value: str) -> float:
     return 0.0 if value.strip() in {"0", "0.0"} else _number(name, value)
+
+
+def _switch(name: str, value: str) -> bool:
+    switches = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if value.lower() not in switches:
+        raise ConfigurationError(f"{name}={value!r} must be true or false")
+    return switches[value.lower()]
 
 
 def _whole(name: str, value: str) -> int:
@@ -175,6 +186,37 @@ class Settings:
         ),
     )
 
+    signing_keys: str | None = field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "Keys that sign jobs: `name:secret,…`; the first signs, all verify. Workers that have "
+            "any refuse jobs without a signature."
+        ),
+    )
+    accept_unsigned: bool = field(
+        default=False,
+        metadata=about(
+            "Workers with signing keys run jobs without a signature, too: while keys are "
+            "introduced.",
+            read=_switch,
+        ),
+    )
+    replay_window: float = field(
+        default=7 * 86_400.0,
+        metadata=about(
+            "Seconds for which a signature holds, counted from when the job is due.", read=_number
+        ),
+    )
+    encryption_keys: str | None = field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "Keys that encrypt the jobs' data: `name:base64 of 32 bytes,…`; the first encrypts, "
+            "all decrypt. Needs the extra `crypto`."
+        ),
+    )
+
     @classmethod
     def from_environment(
         cls, env: Mapping[str, str] | None = None, *, url: str | None = None
@@ -233,6 +275,21 @@ class Settings:
             max_rate=self.outbox_max_rate,
             linger=self.outbox_linger,
         )
+
+    def guard(self) -> Guard:
+        """What signs and encrypts, checks and decrypts.
+
+        Raises:
+            ConfigurationError: a key cannot be read (it is not shown); `cryptography` is missing.
+        """
+        signer = sealer = None
+        if self.signing_keys:
+            keys = signing_keys(self.signing_keys, f"{PREFIX}SIGNING_KEYS")
+            required = not self.accept_unsigned
+            signer = Signer(keys, window=self.replay_window, required=required)
+        if self.encryption_keys:
+            sealer = Sealer(sealing_keys(self.encryption_keys, f"{PREFIX}ENCRYPTION_KEYS"))
+        return Guard(signer, sealer)
 
     def topics(self) -> Topics:
         """The topics of the bus."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[set[str]] = [
     {"errors", "version", "clock", "signal", "processlock"},
     {"topics", "wire", "environment"},
-    {"transport", "job", "outbox"},
+    {"transport", "job", "outbox", "security"},
     {"settings", "presence"},
     {"bus"},
     {"worker", "scheduler"},
@@ -33,6 +33,7 @@ HOMES: dict[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli/common.py"},
+    "cryptography": {"security/sealing.py"},
     "dotenv": {"environment.py"},
     "routeq_broker": {"embedded.py"},
 }

@@ -35,7 +35,7 @@ def test_every_variable_is_read() -> None:
         }
     )
     assert settings.address() == BrokerAddress(
-        host="h", port=1, tls=True, username="u", password="p",  # noqa: S106
+        host="h", port=1, tls=True, username="u", password="p",
         protocol="3.1.1", ca_file="ca", cert_file="cert", key_file="key",
     )  # fmt: skip
     assert (settings.timeout, settings.max_payload) == (2.5, 1000)

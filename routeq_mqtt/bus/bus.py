@@ -82,6 +82,7 @@ class Bus(Controls):
         self._topics = topics or self.settings.topics()
         self._clock = clock or SystemClock()
         self._outgoing: Outgoing | None = None
+        self._guard = self.settings.guard()
         self._opened: Sender | None = None
         self._requests: Requests | None = None
         self._sizes: Sizes | None = None
@@ -374,11 +375,16 @@ class Bus(Controls):
             await self._until_held(queue, payload)
 
     def _pack_now(self, job: Job, queue: str | None) -> tuple[str, str, bytes]:
+        if self._guard.dresses:
+            envelope = self._envelope(job, queue, None, None, None, None)
+            return str(envelope.id), str(envelope.queue), self._pack(envelope)
         packed = pack_job(job, now=self._clock.now(), queue=queue)
         self._check_size(job.name, packed[2])
         return packed
 
     def _pack(self, envelope: Envelope) -> bytes:
+        if self._guard.dresses:
+            envelope = self._guard.dress(envelope, self._clock.now())
         payload = envelope.encode()
         self._check_size(envelope.job, payload)
         return payload

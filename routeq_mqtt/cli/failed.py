@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings
+from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.wire.envelope import Envelope
+
+if TYPE_CHECKING:
+    from routeq_mqtt.security.guard import Guard
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -64,7 +69,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one failed record: its data, and the error of every attempt."""
-    record = _ask(url, "failed.show", id=job_id)
+    record = _opened(_ask(url, "failed.show", id=job_id), settings(url).guard())
     if as_json:
         print_json(record)
         return
@@ -76,6 +81,25 @@ def show(
     for attempt in record["attempts"]:
         out.print(f"attempt {attempt['attempt']} at {_when(attempt['at'])}", style="bold")
         out.print(attempt["traceback"], markup=False, highlight=False)
+
+
+def _opened(record: dict[str, Any], guard: Guard) -> dict[str, Any]:
+    """A record whose sealed parts are readable, where we have the key."""
+    try:
+        envelope = Envelope.decode(record["envelope"])
+        if not envelope.extra:
+            return record
+        envelope = envelope.evolve(id=record["id"])
+        data = guard.read(envelope).data
+    except UnreadableMessage as refused:
+        return record | {"note": str(refused)}
+    errors = [
+        {key: guard.plain_words(part, envelope) if isinstance(part, str) else part
+         for key, part in attempt.items()}
+        for attempt in record["attempts"]
+    ]  # fmt: skip
+    error = guard.plain_words(record["error"], envelope)
+    return record | {"data": data, "attempts": errors, "error": error}
 
 
 @app.command()

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -115,6 +116,7 @@ def worker(
             triggers=(*declared(), *map(from_flag, trigger)),
         )
         chosen = settings(url)
+        options = replace(options, guard=chosen.guard())
         work = Worker(AioTransport(chosen.address()), options, topics=chosen.topics())
         with stopping(work.stop):
             await work.run()
@@ -151,7 +153,7 @@ def scheduler(
         chosen = settings(url)
         service = Scheduler(
             AioTransport(chosen.address()),
-            SchedulerOptions(db=db, lost_after=lost_after),
+            SchedulerOptions(db=db, lost_after=lost_after, guard=chosen.guard()),
             topics=chosen.topics(),
         )
         with stopping(service.stop):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConnectionLost
+from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.wire.packing import pack
 
@@ -34,6 +35,7 @@ class Context:
     """See the module.
 
     Attributes:
+        guard: signs what the scheduler makes, and again what an operator retries.
         hook: called at each step that a fault test may want to die at.
         parked: fires when there may be something to feed.
         delayed: fires when something may be due earlier than the releaser thinks.
@@ -47,6 +49,7 @@ class Context:
     fleet: Fleet
     surroundings: Surroundings
     hook: Hook = no_hook
+    guard: Guard = OPEN
     parked: Signal = field(default_factory=Signal)
     delayed: Signal = field(default_factory=Signal)
     fleet_changed: Signal = field(default_factory=Signal)

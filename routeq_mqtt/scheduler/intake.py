@@ -199,13 +199,17 @@ class Intake:
         if not triggers:
             return
         first = await self._tag(message, batch)
+        guard, now = self._context.guard, self._context.clock.now()
         for number, one in enumerate(triggers):
+            job_id = f"{first}-{number}" if number else first
             envelope = Envelope(
+                id=job_id,
                 job=one.job,
                 data=one.data(message.topic, message.payload),
-                dispatched_at=self._context.clock.now(),
+                dispatched_at=now,
             )
-            job_id = f"{first}-{number}" if number else first
+            if guard.dresses:
+                envelope = guard.dress(envelope, now)
             batch.rows.append(self._row(envelope, job_id, one.queue, durable=False))
 
     async def _tag(self, message: Message, batch: Batch) -> str:

@@ -12,7 +12,7 @@ from routeq_mqtt.scheduler.rows import Counts, NewRow
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.options import from_the_start
 from routeq_mqtt.wire.packing import unpack
-from routeq_mqtt.wire.record import FailedRecord
+from routeq_mqtt.wire.record import REFUSED, FailedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,20 +109,21 @@ class Registrar:
     async def _failed_retry(self, args: dict[str, Any]) -> object:
         """Back to their queues, from the first attempt; what is unreadable stays."""
         ids = await self._chosen(args)
+        named = bool(args.get("ids"))
         rows, skipped = [], []
         for job_id in ids:
             row = await self._context.store.failed_get(job_id)
             try:
                 if row is None:
                     raise UnreadableMessage("no failed record has this id")
-                rows.append(self._row_of(FailedRecord.decode(row.record)))
+                rows.append(self._row_of(FailedRecord.decode(row.record), named=named))
             except UnreadableMessage as error:
                 skipped.append({"id": job_id, "error": str(error)})
         await self._context.store.failed_retry([row.id for row in rows], rows)
         self._context.parked.fire()
         return {"retried": [row.id for row in rows], "skipped": skipped}
 
-    def _row_of(self, record: FailedRecord) -> NewRow:
+    def _row_of(self, record: FailedRecord, *, named: bool) -> NewRow:
         envelope = Envelope.decode(record.envelope)
         again = envelope.evolve(
             id=record.id,
@@ -138,6 +139,9 @@ class Registrar:
             run_at=None,
             expires_at=None,
         )
+        if named or record.reason != REFUSED:
+            # A refused job is signed again only where somebody has looked at it and named it.
+            again = self._context.guard.renew(again, self._context.clock.now(), afresh=True)
         return NewRow(
             id=record.id,
             queue=record.queue,

@@ -29,6 +29,7 @@ from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.scheduler.triggers import Triggers
+from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID, Topics
 from routeq_mqtt.transport.link import Link
@@ -68,11 +69,13 @@ class SchedulerOptions:
         db: the SQLite file.
         lost_after: seconds between a worker's Last Will and its adoption; default 1.
         feed_window: rows of one queue in the workers' hands at most; default 2000.
+        guard: signs jobs of triggers, and again what an operator retries; default: no keys.
     """
 
     db: Path
     lost_after: float = LOST_AFTER
     feed_window: int = FEED_WINDOW
+    guard: Guard = OPEN
 
 
 class Scheduler:
@@ -147,6 +150,7 @@ class Scheduler:
             fleet=Fleet(self._topics),
             surroundings=Surroundings(self._topics, SCHEDULER_CLIENT_ID),
             hook=self._hook,
+            guard=self._options.guard,
         )
         self._context = context
         publisher = Publisher(context, window=self._options.feed_window)

@@ -88,7 +88,9 @@ class MemoryBus(Bus):
             *queues: that it works on, in order of priority; default: "default".
             options: how it works; replaces `queues`.
         """
-        chosen = options or WorkerOptions(queues=queues or ("default",))
+        chosen = options or WorkerOptions(
+            queues=queues or ("default",), guard=self.settings.guard()
+        )
         worker = Worker(
             self.transport, chosen, topics=self._topics, clock=self._time, in_thread=False
         )

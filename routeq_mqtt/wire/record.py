@@ -11,6 +11,9 @@ from routeq_mqtt.wire.attempts import LONGEST, bounded
 from routeq_mqtt.wire.packing import pack, unpack
 from routeq_mqtt.wire.shown import readable, shown
 
+REFUSED = "refused"
+"""The reason of a job that bore no good signature, or that no key here could open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRecord:
@@ -21,7 +24,8 @@ class FailedRecord:
         queue: where it belongs.
         job: its name; None where the message was unreadable.
         reason: "exception", "timeout", "failed on purpose", "unreadable", "unsupported version",
-            "unknown job", "expired" or "worker died while running it".
+            "unknown job", "refused" (signature, encryption), "expired" or
+            "worker died while running it".
         error: the last error, in one text; at most 4,000 characters are encoded.
         attempts: the error of each attempt, bounded when encoded.
         worker: who gave up; None: the scheduler did.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import (
     Fail,
+    RefusedJob,
     Release,
     Retry,
     UnknownJob,
@@ -21,7 +22,8 @@ from routeq_mqtt.errors import (
 )
 from routeq_mqtt.job.codec import from_envelope
 from routeq_mqtt.job.middleware import around, wrapped
-from routeq_mqtt.wire.record import FailedRecord
+from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.wire.record import REFUSED, FailedRecord
 from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
+    from routeq_mqtt.security.guard import Guard
     from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.worker.held import Held
 
 log = logging.getLogger(__name__)
 
 _TRACEBACK_CHARS = 4_000
+_MOST_SEALED = 2_800
+"""Characters of a text that is sealed: in base64 it stays whole within a record's limit."""
+
 DIED = "worker died while running it"
 
 
@@ -62,9 +68,19 @@ class Executor:
         clock: what time it is.
         limits: from the worker's flags.
         threads: how many plain functions may run at once.
+        guard: the keys of this worker.
     """
 
-    def __init__(self, worker: str, clock: Clock, limits: Limits, *, threads: int) -> None:
+    def __init__(
+        self,
+        worker: str,
+        clock: Clock,
+        limits: Limits,
+        *,
+        threads: int,
+        guard: Guard = OPEN,
+    ) -> None:
+        self._guard = guard
         self._worker = worker
         self._clock = clock
         self._limits = limits
@@ -79,24 +95,30 @@ class Executor:
         envelope = held.envelope
         if envelope is None:
             return self._unreadable(held, held.error or UnreadableMessage("unknown"))
-        if envelope.expires_at is not None and envelope.expires_at <= self._clock.now():
-            return self._refused(held, "expired", f"its expires_at {envelope.expires_at} is past")
+        opened = envelope
+        if self._guard.strict or envelope.extra:
+            try:
+                opened = self._guard.admit(envelope, self._clock.now())
+            except RefusedJob as error:
+                return self._refused(held, REFUSED, str(error))
+        if opened.expires_at is not None and opened.expires_at <= self._clock.now():
+            return self._refused(held, "expired", f"its expires_at {opened.expires_at} is past")
         early = self._seconds_early(envelope)
         if early > 0:
             return self._released(held, envelope, Release(early, "not due yet"))
         try:
-            named = envelope if envelope.id else envelope.evolve(id=held.job_id)
+            named = opened if opened.id else opened.evolve(id=held.job_id)
             job = from_envelope(named)
         except UnknownJob as error:
             return self._refused(held, "unknown job", str(error))
         except UnreadableMessage as error:
-            return self._unreadable(held, error)
+            return self._refused(held, "unreadable", self._guard.words(str(error), envelope))
         except Exception as error:  # noqa: BLE001 - an old-style __init__ is the user's code
-            return self._refused(held, "unreadable", f"{type(error).__name__}: {error}")
+            return self._refused(held, "unreadable", self._words(envelope, error))
         if envelope.deaths >= self._limits.max_deliveries:
             return self._died(held, envelope, job)
         policy = RetryPolicy.of(
-            type(job), envelope, timeout=self._limits.timeout, max_tries=self._limits.max_tries
+            type(job), opened, timeout=self._limits.timeout, max_tries=self._limits.max_tries
         )
         if envelope.attempt > policy.max_tries:
             return self._died(held, envelope, job)  # its last worker took its last attempt along
@@ -197,15 +219,17 @@ class Executor:
             run_at=None,
         )
         log.info(
-            "job=%s id=%s queue=%s attempt=%d outcome=again delay=%.3f error=%r",
+            "job=%s id=%s queue=%s attempt=%d outcome=again delay=%.3f error=%s",
             envelope.job,
             held.job_id,
             held.queue,
             envelope.attempt,
             wait,
-            error,
+            self._words(envelope, error),
         )
-        return Again(following, wait, f"{type(error).__name__}: {error}")
+        if self._guard.signer is not None:
+            following = self._guard.renew(following, now + wait)
+        return Again(following, wait, self._words(envelope, error))
 
     def _released(self, held: Held, envelope: Envelope, error: Release) -> Again:
         """The same attempt again: only the delivery tells it from the one that ends here."""
@@ -232,16 +256,16 @@ class Executor:
         self, held: Held, envelope: Envelope, job: Job, reason: str, error: BaseException
     ) -> Failed:
         log.warning(
-            "job=%s id=%s queue=%s attempt=%d outcome=failed reason=%r error=%r",
+            "job=%s id=%s queue=%s attempt=%d outcome=failed reason=%r error=%s",
             envelope.job,
             held.job_id,
             held.queue,
             envelope.attempt,
             reason,
-            error,
+            self._words(envelope, error),
         )
         attempts = [*envelope.errors, self._error(envelope, error)]
-        record = self._record(held, reason, f"{type(error).__name__}: {error}", attempts)
+        record = self._record(held, reason, self._words(envelope, error), attempts)
         return Failed(record, self._hook(job, error))
 
     def _died(self, held: Held, envelope: Envelope, job: Job) -> Failed:
@@ -284,11 +308,17 @@ class Executor:
         return {
             "attempt": envelope.attempt,
             "type": type(error).__name__,
-            "message": str(error)[:1_000],
-            "traceback": trace[-_TRACEBACK_CHARS:],
+            "message": self._guard.words(str(error)[:1_000], envelope),
+            "traceback": self._guard.words(
+                trace[-(_MOST_SEALED if envelope.extra else _TRACEBACK_CHARS) :], envelope
+            ),
             "worker": self._worker,
             "at": self._clock.now(),
         }
+
+    def _words(self, envelope: Envelope, error: BaseException) -> str:
+        text = f"{type(error).__name__}: {error}"
+        return self._guard.words(text[:_MOST_SEALED] if envelope.extra else text, envelope)
 
     def _hook(self, job: Job, error: BaseException) -> Callable[[], Any]:
         async def call() -> None:

@@ -109,6 +109,7 @@ class Incarnation:
                 max_deliveries=options.max_deliveries,
             ),
             threads=options.concurrency,
+            guard=options.guard,
         )
         self.pool = Pool(options.queues, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)

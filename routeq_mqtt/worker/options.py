@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class WorkerOptions:
         shutdown_timeout: seconds that running jobs get to finish when the worker stops; default 30.
         name: a stable name, part of the worker's id.
         events: tell what happens to jobs on ``routeq/events/<queue>``.
+        guard: the keys that jobs are checked and opened with; default: none.
         stall_limit: seconds without a sign of life of the event loop after which the worker gives
             its jobs away; default 30.
         triggers: messages that become jobs, to be declared to the scheduler.
@@ -48,6 +50,7 @@ class WorkerOptions:
     events: bool = True
     stall_limit: float = 30.0
     triggers: tuple[Trigger, ...] = ()
+    guard: Guard = OPEN
 
     def __post_init__(self) -> None:
         if not self.queues:

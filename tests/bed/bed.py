@@ -151,6 +151,12 @@ class Bed:
         code = await process.ended()
         return code, process.output
 
+    async def cli_with(self, env: dict[str, str], *arguments: str) -> str:
+        """Run a command that succeeds, with more environment; its output."""
+        process = await Process.cli(arguments[0], *arguments, env=self.env | env)
+        assert await process.ended() == 0, process.output
+        return process.output
+
     @contextlib.asynccontextmanager
     async def bus(self, **settings: Any) -> AsyncIterator[Bus]:
         async with Bus(settings=Settings(url=self.url, **settings)) as bus:

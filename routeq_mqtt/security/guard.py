@@ -1,0 +1,96 @@
+"""What a process does with its keys: dress jobs that go out, admit jobs that come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.errors import RefusedJob
+from routeq_mqtt.security.sealing import SEALED, Sealer
+from routeq_mqtt.security.signing import SIGNED, Signer, read_unverified
+
+if TYPE_CHECKING:
+    from routeq_mqtt.wire.envelope import Envelope
+
+_HIDDEN = "hidden: the job was sealed"
+
+
+class Guard:
+    """See the module. Without keys it costs one look at `Envelope.extra`.
+
+    Args:
+        signer: signs and checks; None: no signing keys here.
+        sealer: encrypts and decrypts; None: no encryption keys here.
+    """
+
+    def __init__(self, signer: Signer | None = None, sealer: Sealer | None = None) -> None:
+        self.signer = signer
+        self.sealer = sealer
+        self.dresses = signer is not None or sealer is not None
+        self.strict = signer is not None and signer.required
+
+    def dress(self, envelope: Envelope, now: float) -> Envelope:
+        """A job on its way out: signed, then sealed."""
+        if self.signer is not None:
+            envelope = self.signer.sign(envelope, now)
+        if self.sealer is not None:
+            envelope = self.sealer.seal(envelope)
+        return envelope
+
+    def admit(self, envelope: Envelope, now: float) -> Envelope:
+        """A job that came in, opened and checked.
+
+        Raises:
+            RefusedJob: it must not run here; says why.
+        """
+        opened = self._opened(envelope)
+        if self.signer is not None:
+            return self.signer.check(opened, now)
+        return read_unverified(opened) if SIGNED in opened.extra else opened
+
+    def read(self, envelope: Envelope) -> Envelope:
+        """What a job says, whether or not it may run.
+
+        Raises:
+            RefusedJob: it is sealed, and no key of ours opens it.
+        """
+        opened = self._opened(envelope)
+        return read_unverified(opened) if SIGNED in opened.extra else opened
+
+    def renew(self, envelope: Envelope, now: float, *, afresh: bool = False) -> Envelope:
+        """A job that is run again after a long time: its good signature holds from now on.
+
+        As it is where we have not the keys, or where its signature is none of ours.
+        """
+        if self.signer is None:
+            return envelope
+        try:
+            renewed = self.signer.renew(self._opened(envelope), now, afresh=afresh)
+        except RefusedJob:
+            return envelope
+        if SEALED in envelope.extra and self.sealer is not None:
+            return self.sealer.seal(renewed)
+        return renewed
+
+    def words(self, text: str, envelope: Envelope) -> str:
+        """A text about a job that may quote its data: hidden where that data travels sealed."""
+        if not envelope.extra or SEALED not in envelope.extra:
+            return text
+        return _HIDDEN if self.sealer is None else self.sealer.seal_text(text, envelope)
+
+    def plain_words(self, text: str, envelope: Envelope) -> str:
+        """A text that `words` made, as it was where we have the key, else as it is."""
+        try:
+            return text if self.sealer is None else self.sealer.open_text(text, envelope)
+        except RefusedJob:
+            return text
+
+    def _opened(self, envelope: Envelope) -> Envelope:
+        if SEALED not in envelope.extra:
+            return envelope
+        if self.sealer is None:
+            raise RefusedJob("sealed: there is no encryption key here; set ROUTEQ_ENCRYPTION_KEYS")
+        return self.sealer.open(envelope)
+
+
+OPEN = Guard()
+"""The guard of a process without keys."""
