@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SCHEDULER_CLIENT_ID = "routeq-scheduler"
 """One scheduler per bus, so one client identifier; its session collects while it is away."""
 
+DOCTOR = b"routeq-doctor: no job, drop me"
+"""What `doctor` publishes where jobs go; whoever keeps jobs drops it."""
+
 GROUP = "routeq"
 """The share group of all workers of a queue."""
 

@@ -67,6 +67,10 @@ class Surroundings:
         )
         self.blind = self.blind or not done  # mosquitto grants what it will never deliver
 
+    def delivery_topic(self, queue: str) -> str:
+        """Where the workers of a queue listen on this broker."""
+        return self._topics.intake(queue) if self.shares_queue else self._topics.delivery(queue)
+
     def _forget(self) -> None:
         self.truthful = self.shares_queue = self.blind = False
         self.scheduler = None

@@ -9,7 +9,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.common import (
+    FAILED,
+    NOT_CONNECTED,
+    AsJson,
+    Url,
+    out,
+    print_json,
+    run,
+    settings,
+)
 from routeq_mqtt.doctor.checks import Check, examine
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -25,7 +34,7 @@ def doctor(
     as_json: AsJson = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
-    """Check broker, scheduler and a job's way there and back. Exit code 1: something is wrong."""
+    """Check the whole bus. Exit code 1: something is wrong; 3: there is no broker."""
 
     async def main() -> list[Check]:
         return await examine(settings(url))
@@ -41,4 +50,5 @@ def doctor(
         out.print(table)
     bad = {"failed", "warning"} if strict else {"failed"}
     if any(check.verdict in bad for check in checks):
-        raise typer.Exit(FAILED)
+        unreachable = checks[0].verdict == "failed"
+        raise typer.Exit(NOT_CONNECTED if unreachable else FAILED)

@@ -1,170 +1,153 @@
-"""What `doctor` checks. Each check is a function; one that cannot be made says so."""
+"""What `doctor` checks, in order. Each check is a function and says one thing."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.errors import ConnectionFailed, NoScheduler
-from routeq_mqtt.topics import GROUP
-from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions, Message
-from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.doctor import broker
+from routeq_mqtt.doctor.patient import WAIT, Patient
+from routeq_mqtt.doctor.report import Check
+from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused, RequestFailed
+from routeq_mqtt.presence.status import HEARTBEAT
 
 if TYPE_CHECKING:
     from routeq_mqtt.settings import Settings
-    from routeq_mqtt.transport.seam import Connection
 
-_WAIT = 3.0
-_PROBE = 1_100
-"""Messages queued for an absent session: more than a stock mosquitto keeps (1000)."""
+__all__ = ["Check", "examine"]
 
+_SKEW = 2.0
+"""Seconds by which clocks may differ before it is worth a word."""
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and its verdict; `mend` says what to do."""
-
-    name: str
-    verdict: Literal["ok", "warning", "failed"]
-    found: str
-    mend: str = ""
+_SHORT_SECRET = 16
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Make all checks; the later ones need a broker that answers."""
-    async with Bus(settings=settings) as bus:
-        checks = [_connection(bus, settings), _truth(bus)]
-        checks += await _scheduler(bus)
-        checks.append(await _workers(bus))
-        transport = AioTransport(settings.address())
-        checks.append(await _way(transport, bus))
-        checks.append(await _limits(transport, bus))
+    """Make all checks; where no broker answers, there is one."""
+    bus = Bus(settings=settings)
+    try:
+        await bus.open()
+    except ConnectionFailed as error:
+        await bus.close()
+        what, _, mend = str(error).rpartition("; ")
+        return [Check("connection", "failed", what or str(error), mend if what else "")]
+    async with bus:
+        patient = Patient(bus, settings)
+        checks = [
+            broker.connection(patient),
+            broker.encryption(patient),
+            broker.delivery(patient),
+            *keys(settings),
+        ]
+        for check in _IN_ORDER:
+            checks += await _made(check, patient)
         return checks
 
 
-def _connection(bus: Bus, settings: Settings) -> Check:
-    connection = bus.sender.link.connection
-    protocol = "MQTT 5" if connection is not None and connection.mqtt5 else "MQTT 3.1.1"
-    return Check("connection", "ok", f"{settings.address()} speaks {protocol}")
+async def _made(check: _Checking, patient: Patient) -> list[Check]:
+    try:
+        found = await check(patient)
+    except (ConnectionFailed, PublishRefused, RequestFailed) as error:
+        name = check.__name__.replace("_", " ")
+        return [Check(name, "failed", f"the check could not be made: {error}")]
+    return found if isinstance(found, list) else [found]
 
 
-def _truth(bus: Bus) -> Check:
-    around = bus.sender.surroundings
-    if around.shares_queue:
-        return Check("delivery", "ok", "the embedded broker shares $queue itself")
-    if around.truthful:
-        return Check("delivery", "ok", "express lane: the broker says when nobody is subscribed")
-    return Check(
-        "delivery",
-        "warning",
-        "the broker does not say when nobody is subscribed: all jobs go through the scheduler",
-        "a broker that speaks MQTT 5 (mosquitto 2) is faster",
-    )
+def keys(settings: Settings) -> list[Check]:
+    """Whether the signing keys are worth it; says nothing of what they are."""
+    if not settings.signing_keys:
+        return []
+    parts = [part.partition(":") for part in settings.signing_keys.split(",")]
+    short = [name for name, _, secret in parts if len(secret) < _SHORT_SECRET]
+    names = ", ".join(name for name, _, _ in parts)
+    if not short:
+        return [Check("signing keys", "ok", names)]
+    mend = "make longer ones: openssl rand -hex 32"
+    return [Check("signing keys", "warning", f"{', '.join(short)} can be guessed", mend)]
 
 
-async def _scheduler(bus: Bus) -> list[Check]:
-    status = bus.sender.surroundings.scheduler
+async def scheduler(patient: Patient) -> list[Check]:
+    """Who is scheduler, whether it answers, and what its clock says."""
+    status = patient.bus.sender.surroundings.scheduler
+    needed = not patient.bus.sender.surroundings.shares_queue
     if status is None:
         return [
             Check(
                 "scheduler",
-                "failed" if not bus.sender.surroundings.shares_queue else "warning",
+                "failed" if needed else "warning",
                 "none has ever run on this bus",
                 "start one: routeq-mqtt scheduler",
             )
         ]
     where = f"{status.state} on {status.host} pid={status.pid} db={status.db}"
+    before = time.time()
     try:
-        await bus.requests.call("ping", timeout=_WAIT)
+        answer = await patient.bus.requests.call("ping", timeout=WAIT)
     except NoScheduler:
-        return [
-            Check("scheduler", "failed", f"{where}; it does not answer", "start it again"),
-        ]
-    return [Check("scheduler", "ok", where)]
+        return [Check("scheduler", "failed", f"{where}; it does not answer", "start it again")]
+    middle = (before + time.time()) / 2
+    ahead = float(answer["now"]) - middle if isinstance(answer, dict) else 0.0
+    return [Check("scheduler", "ok", where), _clock("the scheduler's clock", ahead)]
 
 
-async def _workers(bus: Bus) -> Check:
-    await bus.sizes.refresh()
-    online = bus.sizes.fleet.online()
-    queues = sorted(bus.sizes.fleet.queues())
-    if not online:
-        return Check("workers", "warning", "none is online", "start one: routeq-mqtt worker")
-    return Check("workers", "ok", f"{len(online)} online for {', '.join(queues)}")
-
-
-async def _way(transport: AioTransport, bus: Bus) -> Check:
-    """A message through a shared subscription and back."""
-    came: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-    def take(message: Message) -> None:
-        if not came.done():
-            came.set_result(message)
-
-    queue = f"doctor-{new_id()[-8:]}"
-    connection = await transport.connect(ConnectOptions(f"routeq-{queue}"), take)
-    try:
-        await connection.subscribe(*bus.sender.topics.shared(queue))
-        await bus.sender.send(queue, b"doctor")
-        connection.acknowledge(await asyncio.wait_for(came, _WAIT))
-    except (TimeoutError, ConnectionFailed) as error:
-        return Check(
-            "a job's way",
-            "failed",
-            f"a message through the group {GROUP!r} did not come back: {error!r}",
-            "does the broker support shared subscriptions ($share/…)?",
-        )
-    finally:
-        await connection.close()
-    return Check("a job's way", "ok", "there and back through a shared subscription")
-
-
-async def _limits(transport: AioTransport, bus: Bus) -> Check:
-    """Whether the broker keeps more for an absent session than a stock mosquitto does."""
-    name = f"routeq-doctor-{new_id()[-8:]}"
-    options = ConnectOptions(name, persistent=True, session_expiry=60)
-    topic = bus.sender.topics.probe(name)
-    connection = await transport.connect(options, lambda message: None)
-    await connection.subscribe(topic)
-    await connection.close()
-    sender = await bus.sender.link.ready()
-    await asyncio.gather(*(sender.publish(topic, b"") for _ in range(_PROBE)))
-    received = await _drain(transport, options)
-    if received >= _PROBE:
-        return Check("message limit", "ok", f"the broker kept all of {_PROBE} queued messages")
+def _clock(name: str, ahead: float) -> Check:
+    if abs(ahead) <= _SKEW:
+        return Check(name, "ok", f"{abs(ahead):.1f} s from ours")
+    way = "ahead of" if ahead > 0 else "behind"
     return Check(
-        "message limit",
-        "failed",
-        f"the broker kept {received} of {_PROBE} messages for an absent session, "
-        "and acknowledged all",
-        "mosquitto.conf: max_queued_messages 0 and max_inflight_messages 0",
+        name,
+        "warning",
+        f"{abs(ahead):.0f} s {way} ours: run_at and expires_at mean different times",
+        "synchronize the clocks (systemd-timesyncd, chrony)",
     )
 
 
-async def _drain(transport: AioTransport, options: ConnectOptions) -> int:
-    received = 0
-    arrived = asyncio.Event()
-    connection: Connection | None = None
-    early: list[Message] = []
+async def workers(patient: Patient) -> list[Check]:
+    """Who works, and whether their clocks agree with ours."""
+    await patient.bus.sizes.refresh()
+    fleet = patient.bus.sizes.fleet
+    online = fleet.online()
+    if not online:
+        return [Check("workers", "warning", "none is online", "start one: routeq-mqtt worker")]
+    queues = ", ".join(sorted(fleet.queues()))
+    checks = [Check("workers", "ok", f"{len(online)} online for {queues}")]
+    now = time.time()
+    for status in online:
+        # Retained, so it may be a heartbeat old; only what is newer than now, or far too old.
+        ahead = status.at - now
+        if ahead > _SKEW or ahead < -(2 * HEARTBEAT + _SKEW):
+            checks.append(_clock(f"the clock of {status.id}", ahead))
+    return checks
 
-    def take(message: Message) -> None:
-        nonlocal received
-        if connection is None:
-            early.append(message)
-            return
-        received += 1
-        connection.acknowledge(message)
-        arrived.set()
 
-    connection = await transport.connect(options, take)
-    for message in early:
-        take(message)
-    try:
-        while received < _PROBE:
-            arrived.clear()
-            await asyncio.wait_for(arrived.wait(), 1.0)
-    except TimeoutError:
-        pass
-    await connection.close(end_session=True)
-    return received
+async def homes(patient: Patient) -> Check:
+    """Queues whose jobs nobody works on."""
+    sizes = await patient.bus.sizes.all()
+    served = patient.bus.sizes.fleet.queues()
+    lonely = {n: s.parked for n, s in sizes.items() if s.parked and n not in served}
+    if not lonely:
+        return Check("queues", "ok", "every queue that has jobs has a worker")
+    named = ", ".join(f"{name} ({parked})" for name, parked in sorted(lonely.items())[:20])
+    return Check(
+        "queues",
+        "warning",
+        f"jobs wait where no worker is online: {named}",
+        f"start one: routeq-mqtt worker --queue {min(lonely)}",
+    )
+
+
+_Checking = Callable[[Patient], Awaitable["Check | list[Check]"]]
+_IN_ORDER: tuple[_Checking, ...] = (
+    scheduler,
+    workers,
+    homes,
+    broker.strangers,
+    broker.shared,
+    broker.way,
+    broker.queue_path,
+    broker.receive_maximum,
+    broker.session_expiry,
+    broker.persistence,
+)

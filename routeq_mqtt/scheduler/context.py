@@ -57,9 +57,7 @@ class Context:
 
     def delivery(self, queue: str) -> str:
         """Where the workers of a queue listen on this broker."""
-        if self.surroundings.shares_queue:
-            return self.topics.intake(queue)
-        return self.topics.delivery(queue)
+        return self.surroundings.delivery_topic(queue)
 
     def has_home(self, queue: str) -> bool:
         """Whether what is published for a queue is held by somebody else than us, and should be."""

@@ -13,6 +13,7 @@ from routeq_mqtt.errors import ConfigurationError, UnreadableMessage, Unsupporte
 from routeq_mqtt.scheduler.failing import new_failed
 from routeq_mqtt.scheduler.rows import NewFailed, NewRow, StoreUnavailable
 from routeq_mqtt.signal import Signal
+from routeq_mqtt.topics import DOCTOR
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.names import check_queue_name
@@ -171,6 +172,8 @@ class Intake:
     # -- sorting -------------------------------------------------------------------------------
 
     async def _sort(self, message: Message, batch: Batch) -> None:
+        if message.payload == DOCTOR:
+            return
         handler = self._exact.get(message.topic, self._take_job)
         if message.topic.startswith(self._context.topics.store("")):
             handler = self._take_durable

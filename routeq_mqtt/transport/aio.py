@@ -22,6 +22,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiomqtt
@@ -99,6 +100,7 @@ class _Client(aiomqtt.Client):
         self.keep_alive = options.keep_alive
         self.mqtt5 = mqtt5
         self.session_present = False
+        self.session_expiry: int | None = None
         self.lost: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.on_message: OnMessage | None = None
         self._in = bytearray()
@@ -120,6 +122,8 @@ class _Client(aiomqtt.Client):
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
     ) -> None:
         self.session_present = bool(flags.session_present)
+        # 3.2.2.3.2: the broker's own value, where it does not grant ours.
+        self.session_expiry = getattr(properties, "SessionExpiryInterval", None)
         # 3.2.2.3.3: more unacknowledged PUBLISHes than this and the broker disconnects us.
         self._send_quota = getattr(properties, "ReceiveMaximum", self._send_quota)
         super()._on_connect(client, userdata, flags, reason_code, properties)
@@ -498,6 +502,7 @@ class AioConnection:
         self._options = options
         self.mqtt5 = client.mqtt5
         self.session_present = client.session_present
+        self.session_expiry = client.session_expiry
         self.lost = client.lost
         self.publish_many = client.publish_many
         self.room = client.room
@@ -547,6 +552,11 @@ class AioTransport:
         self.connect_timeout = connect_timeout
         _tls(address)  # what is wrong with its files shows now, and not at some reconnect
         self._mqtt5: bool | None = {"5": True, "3.1.1": False, "auto": None}[address.protocol]
+
+    def without_credentials(self) -> AioTransport:
+        """The same broker, as one comes to it who has neither password nor certificate."""
+        nobody = replace(self.address, username=None, password=None, cert_file=None, key_file=None)
+        return AioTransport(nobody, connect_timeout=self.connect_timeout)
 
     async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
         """Connect; with protocol "auto" MQTT 5 first, and 3.1.1 where the broker refuses it.

@@ -146,7 +146,7 @@ async def test_without_a_scheduler_there_is_one_clear_line(bed: Bed) -> None:
 
 async def test_where_the_broker_is_down_there_is_one_clear_line(bed: Bed) -> None:
     url = f"mqtt://user:secret@127.0.0.1:{free_port()}"
-    for command in (["queues"], ["workers"], ["failed", "list"], ["doctor"], ["dispatch", "X"]):
+    for command in (["queues"], ["workers"], ["failed", "list"], ["dispatch", "X"]):
         process = await Process.cli(
             "cli", *command, env=bed.env | {"ROUTEQ_URL": url, "ROUTEQ_TIMEOUT": "0.5"}
         )

@@ -1,0 +1,238 @@
+"""Checks of the broker: what it can do, and what it drops."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.doctor.patient import Probe, options
+from routeq_mqtt.doctor.report import Check
+from routeq_mqtt.errors import ConnectionFailed
+from routeq_mqtt.topics import DOCTOR, GROUP
+from routeq_mqtt.transport.aio import AioConnection
+from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS
+from routeq_mqtt.worker.session import SESSION_EXPIRY
+
+if TYPE_CHECKING:
+    from routeq_mqtt.doctor.patient import Patient
+
+_REFUSED = 0x80
+_MANY = 1_100
+"""Messages queued for an absent session: more than a stock mosquitto keeps (1000)."""
+
+_LIMIT, _SENT = 5, 30
+
+
+def connection(patient: Patient) -> Check:
+    """Whether there is a broker, and what it speaks."""
+    link = patient.bus.sender.link.connection
+    protocol = "MQTT 5" if link is not None and link.mqtt5 else "MQTT 3.1.1"
+    return Check("connection", "ok", f"{patient.settings.address()} speaks {protocol}")
+
+
+def encryption(patient: Patient) -> Check:
+    """Whether others on the way can read along."""
+    address = patient.settings.address()
+    if address.tls:
+        shown = " and ours" if address.cert_file else ""
+        return Check("encryption", "ok", f"TLS; the broker's certificate{shown} is verified")
+    if is_loopback(address.host):
+        return Check("encryption", "ok", "none; the broker is on this machine")
+    return Check(
+        "encryption",
+        "warning",
+        "none: who is on the way reads passwords and jobs",
+        "give the broker a certificate and write mqtts:// (docs/security.md)",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def delivery(patient: Patient) -> Check:
+    """How jobs for running workers go."""
+    around = patient.bus.sender.surroundings
+    if around.shares_queue:
+        return Check("delivery", "ok", "the embedded broker shares $queue itself")
+    if around.truthful:
+        return Check("delivery", "ok", "express lane: the broker says when nobody is subscribed")
+    return Check(
+        "delivery",
+        "warning",
+        "the broker does not say when nobody is subscribed: all jobs go through the scheduler",
+        "a broker that speaks MQTT 5 (mosquitto 2) is faster; is this user allowed to read "
+        "routeq/probe/#?",
+    )
+
+
+async def shared(patient: Patient) -> Check:
+    """A message through a shared subscription."""
+    async with patient.client() as probe:
+        topic = f"{probe.topic}/shared"
+        codes = await probe.connection.subscribe(f"$share/{probe.name}/{topic}")
+        await patient.publish(topic, b"doctor")
+        if codes[0] < _REFUSED and await probe.count(1):
+            return Check("shared subscriptions", "ok", "a group gets what is published")
+    return Check(
+        "shared subscriptions",
+        "failed",
+        f"a message to the group of {topic!r} did not arrive",
+        "workers need a broker with $share/… (mosquitto 2, EMQX, HiveMQ, the embedded one)",
+    )
+
+
+async def way(patient: Patient) -> Check:
+    """A message to a queue, and back through the group of its workers."""
+    async with patient.client() as probe:
+        queue = probe.name
+        codes = await probe.connection.subscribe(*patient.topics.shared(queue))
+        if min(codes) >= _REFUSED:
+            return Check(
+                "a job's way",
+                "ok",
+                "not walked: this user may not read queues, as it should be for all but workers",
+            )
+        delivery = patient.bus.sender.surroundings.delivery_topic(queue)
+        await patient.publish(delivery, DOCTOR)
+        if await probe.count(1):
+            return Check("a job's way", "ok", "there and back through a shared subscription")
+    return Check(
+        "a job's way",
+        "warning",
+        f"a message through the group {GROUP!r} did not come back: this user may join groups "
+        "and read nothing, so it would swallow jobs",
+        "give it a listener without groups (mosquitto.secure.conf), or read access to queues",
+    )
+
+
+async def queue_path(patient: Patient) -> Check:
+    """Whether somebody reads what any producer may write to."""
+    around = patient.bus.sender.surroundings
+    topic = patient.topics.intake("routeq-doctor")
+    if around.shares_queue:
+        return Check("$queue path", "ok", "the broker itself keeps what is published to $queue")
+    [reason] = await patient.publish(topic, DOCTOR)
+    link = patient.bus.sender.link.connection
+    if reason == NO_MATCHING_SUBSCRIBERS:
+        return Check(
+            "$queue path",
+            "failed",
+            "nobody reads $queue/#: jobs for queues without a running worker are refused",
+            "start a scheduler: routeq-mqtt scheduler",
+        )
+    if reason >= _REFUSED:
+        return Check(
+            "$queue path",
+            "warning",
+            f"this user may not publish to {topic!r} (reason 0x{reason:02x})",
+            "allow it to write $queue/+ if it is to send jobs",
+        )
+    if link is None or not link.mqtt5:
+        return Check("$queue path", "ok", "sent; MQTT 3.1.1 does not say who reads it")
+    return Check("$queue path", "ok", "the scheduler reads $queue/#")
+
+
+async def receive_maximum(patient: Patient) -> Check:
+    """Whether the broker keeps to the number of messages that a worker asks for."""
+    name = "receive maximum"
+    async with patient.client(limit=_LIMIT) as probe:
+        if not probe.connection.mqtt5:
+            return Check(name, "ok", "MQTT 3.1.1 has none: workers stop reading instead")
+        probe.acknowledges = False
+        await probe.connection.subscribe(probe.topic)
+        await patient.publish(probe.topic, b"doctor", _SENT)
+        await probe.count(_LIMIT)
+        probe.connection.acknowledge(probe.messages[0])
+        await probe.connection.publish(f"{probe.topic}/nobody", b"")  # behind what that brings
+        held = len(probe.messages) - 1
+    if held <= _LIMIT:
+        return Check(name, "ok", f"kept: {held} unacknowledged messages at most")
+    return Check(
+        name,
+        "ok",
+        f"ignored ({held} unacknowledged, {_LIMIT} allowed), as by mosquitto before 2.0.12: "
+        "workers stop reading instead",
+    )
+
+
+async def session_expiry(patient: Patient) -> Check:
+    """Whether the broker keeps sessions as long as workers ask it to."""
+    name = "session expiry"
+    async with patient.client(persistent=True) as probe:
+        allowed = getattr(probe.connection, "session_expiry", None)
+        if not isinstance(probe.connection, AioConnection) or not probe.connection.mqtt5:
+            return Check(name, "ok", "MQTT 3.1.1 has none: the broker's own setting counts")
+    if allowed is None or allowed >= SESSION_EXPIRY:
+        return Check(name, "ok", "sessions are kept as long as workers ask")
+    return Check(
+        name,
+        "warning",
+        f"the broker ends sessions {allowed} s after their connection, with the jobs in them",
+        f"let it keep them for {SESSION_EXPIRY} s",
+    )
+
+
+async def persistence(patient: Patient) -> list[Check]:
+    """Whether an absent session keeps its messages, and how many: all in one try."""
+    probe = Probe(patient.topics)
+    first = await patient.transport.connect(options(probe, persistent=True), probe.take)
+    try:
+        await first.subscribe(probe.topic)
+    finally:
+        await first.close()
+    try:
+        await patient.publish(probe.topic, b"", _MANY)
+    finally:
+        async with patient.client(probe, persistent=True):
+            present = probe.connection.session_present
+            received = await probe.count(_MANY)
+    return [_kept(present), _limit(received)]
+
+
+def _kept(present: bool) -> Check:
+    if present:
+        return Check("persistence", "ok", "a session and its subscriptions outlive a connection")
+    return Check(
+        "persistence",
+        "failed",
+        "the broker had forgotten a session as soon as its connection ended",
+        "jobs of a worker that dies would be lost: allow persistent sessions",
+    )
+
+
+def _limit(received: int) -> Check:
+    if received >= _MANY:
+        return Check("message limit", "ok", f"the broker kept all of {_MANY} queued messages")
+    return Check(
+        "message limit",
+        "failed",
+        f"the broker kept {received} of {_MANY} messages for an absent session, "
+        "and acknowledged all",
+        "mosquitto.conf: max_queued_messages 0 and max_inflight_messages 0",
+    )
+
+
+async def strangers(patient: Patient) -> Check:
+    """Whether the broker lets in who gives no name."""
+    address = patient.settings.address()
+    named = address.username is not None or address.cert_file is not None
+    if not named:
+        if is_loopback(address.host):
+            return Check("access control", "ok", "none; the broker is on this machine")
+        return Check("access control", "warning", "none: anybody may send and read jobs", _USERS)
+    stranger = patient.transport.without_credentials()
+    probe = Probe(patient.topics)
+    try:
+        unknown = await stranger.connect(options(probe, persistent=False), probe.take)
+    except ConnectionFailed:
+        return Check("access control", "ok", "who gives no user name or certificate is refused")
+    await unknown.close()
+    return Check("access control", "warning", "who gives no user name gets in, too", _USERS)
+
+
+_USERS = "allow_anonymous false, password_file and acl_file, as in mosquitto.secure.conf"

@@ -1,0 +1,162 @@
+"""`doctor` on real brokers, healthy and not: what it finds, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routeq_mqtt import Bus
+from routeq_mqtt.doctor.checks import Check, examine, keys
+from routeq_mqtt.presence.status import WorkerStatus, encode
+from routeq_mqtt.settings import Settings
+from tests.bed.bed import Bed, Kind, free_port
+from tests.bed.jobs import Report
+from tests.bed.process import Process
+from tests.bed.recorder import Recorder
+from tests.secure.bed import SecureBed
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+async def test_a_healthy_bus_is_found_healthy_and_nothing_is_left_behind(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker()
+    before = await retained(bed)
+    checks = await examine(Settings(url=bed.url))
+    assert {check.verdict for check in checks} == {"ok"}, checks
+    assert {
+        "connection", "encryption", "delivery", "scheduler", "the scheduler's clock", "workers",
+        "queues", "access control", "shared subscriptions", "a job's way", "$queue path",
+        "receive maximum", "session expiry", "persistence", "message limit",
+    } <= {check.name for check in checks}  # fmt: skip
+    assert await retained(bed) == before
+    async with bed.bus() as bus:
+        assert await bus.requests.call("failed.list") == []
+        assert not {name for name in await bus.sizes.all() if "doctor" in name}
+    await bed.stop_broker()
+    assert b"doctor" not in left_on_disk(bed)
+
+
+async def retained(bed: Bed) -> set[str]:
+    async with bed.bus() as bus:
+        topics: set[str] = set()
+        await bus.sender.listen(["routeq/#"], lambda message: topics.add(message.topic))
+        await bus.sender.caught_up()
+        return {t for t in topics if "session" not in t and "probe" not in t and "events" not in t}
+
+
+def left_on_disk(bed: Bed) -> bytes:
+    """Sessions and retained messages that the broker would bring back."""
+    if bed.kind == "mosquitto":
+        return (bed.folder / "mosquitto.db").read_bytes()
+    with sqlite3.connect(bed.folder / "broker.db") as db:
+        rows: list[Any] = []
+        for table in ("sessions", "subscriptions", "retained", "entries"):
+            rows += db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    return repr(rows).encode()
+
+
+class StockBed(Bed):
+    """A mosquitto as it comes, but for its port."""
+
+    def _conf(self) -> str:
+        path = self.folder / "stock.conf"
+        path.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+        return str(path)
+
+
+@pytest.mark.slow
+async def test_a_stock_mosquitto_keeps_a_thousand(
+    kind: Kind, tmp_path: Path, recorder: Recorder
+) -> None:
+    if kind != "mosquitto":
+        pytest.skip("it is about mosquitto")
+    bed = StockBed(kind, tmp_path, recorder)
+    await bed.start_broker()
+    try:
+        checks = by_name(await examine(Settings(url=bed.url)))
+        assert checks["message limit"].verdict == "failed"
+        assert "kept 1000 of 1100" in checks["message limit"].found
+        assert "max_queued_messages 0" in checks["message limit"].mend
+        assert checks["scheduler"].verdict == checks["$queue path"].verdict == "failed"
+        code, output = await bed.cli("doctor", "--json")
+        assert code == 1
+        assert "max_queued_messages" in output
+    finally:
+        await bed.close()
+
+
+async def test_clocks_and_queues_without_a_worker(bed: Bed) -> None:
+    await bed.scheduler()
+    async with bed.bus() as bus:
+        await bus.dispatch(Report(key="x"), queue="lonely")
+        connection = await bus.sender.link.ready()
+        ghost = WorkerStatus(id="ghost", state="online", queues=["q"], at=time.time() + 3_600)
+        await connection.publish(bed_topic(bus, "ghost"), encode(ghost), retain=True)
+        checks = by_name(await examine(Settings(url=bed.url)))
+        await connection.publish(bed_topic(bus, "ghost"), b"", retain=True)
+    assert "3600 s ahead of ours" in checks["the clock of ghost"].found
+    assert checks["queues"].verdict == "warning"
+    assert "lonely (1)" in checks["queues"].found
+    assert checks["queues"].mend == "start one: routeq-mqtt worker --queue lonely"
+
+
+def bed_topic(bus: Bus, worker: str) -> str:
+    return bus.sender.topics.worker(worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["operator", "worker"])
+async def test_with_access_rules_and_no_secrets_shown(
+    kind: Kind, tmp_path: Path, recorder: Recorder, role: str
+) -> None:
+    bed = SecureBed(kind, tmp_path, recorder)
+    await bed.start_broker()
+    try:
+        await bed.scheduler()
+        await bed.worker()
+        checks = by_name(await examine(bed.settings_of(role)))
+        wrong = {c.name for c in checks.values() if c.verdict != "ok"}
+        if kind == "mosquitto" and role == "operator":
+            # mosquitto lets everybody join a group: the operator is trusted not to.
+            assert wrong == {"a job's way"}
+            assert "swallow" in checks["a job's way"].found
+        else:
+            assert wrong == set(), checks
+        assert "TLS" in checks["encryption"].found
+        assert "refused" in checks["access control"].found
+        env = {"ROUTEQ_SIGNING_KEYS": "k1:hunter2,k2:hunter2-and-so-on-and-on"}
+        process = await Process.cli("doctor", "doctor", "--json", env=bed.env | env)
+        await process.ended()
+        assert "hunter2" not in process.output
+        assert "k1 can be guessed" in process.output
+    finally:
+        await bed.close()
+
+
+@pytest.mark.slow
+async def test_where_nobody_answers_there_is_one_verdict() -> None:
+    url = f"mqtt://u:hunter2@127.0.0.1:{free_port()}"
+    process = await Process.cli(
+        "doctor", "doctor", "--json", env={"ROUTEQ_URL": url, "ROUTEQ_TIMEOUT": "1"}
+    )
+    assert await process.ended() == 3
+    [check] = json.loads(process.output)
+    assert (check["name"], check["verdict"], check["mend"]) == (
+        "connection", "failed", "is it running?",
+    )  # fmt: skip
+    assert "hunter2" not in process.output
+
+
+def test_short_secrets_are_named_by_their_keys() -> None:
+    [check] = keys(Settings(signing_keys="k1:short,k2:long-enough-a-secret"))
+    assert check.verdict == "warning"
+    assert check.found == "k1 can be guessed"
+    assert keys(Settings()) == []
