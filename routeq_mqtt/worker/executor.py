@@ -95,12 +95,10 @@ class Executor:
         envelope = held.envelope
         if envelope is None:
             return self._unreadable(held, held.error or UnreadableMessage("unknown"))
-        opened = envelope
-        if self._guard.strict or envelope.extra:
-            try:
-                opened = self._guard.admit(envelope, self._clock.now())
-            except RefusedJob as error:
-                return self._refused(held, REFUSED, str(error))
+        try:
+            opened = self._opened(envelope)
+        except RefusedJob as error:
+            return self._refused(held, REFUSED, str(error))
         if opened.expires_at is not None and opened.expires_at <= self._clock.now():
             return self._refused(held, "expired", f"its expires_at {opened.expires_at} is past")
         early = self._seconds_early(envelope)
@@ -123,6 +121,11 @@ class Executor:
         if envelope.attempt > policy.max_tries:
             return self._died(held, envelope, job)  # its last worker took its last attempt along
         return await self._run(held, envelope, job, policy)
+
+    def _opened(self, envelope: Envelope) -> Envelope:
+        if not envelope.extra and not self._guard.strict:
+            return envelope
+        return self._guard.admit(envelope, self._clock.now())
 
     def _seconds_early(self, envelope: Envelope) -> float:
         """How long before its time a job is here.
