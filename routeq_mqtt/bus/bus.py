@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.controls import Controls
-from routeq_mqtt.bus.outgoing import Outgoing
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import QueueSize, Sizes
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from routeq_mqtt.bus.outgoing import Outgoing
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.outbox.options import Confirm
@@ -121,6 +121,8 @@ class Bus(Controls):
         """The outbox, where there is one."""
         options = self._options
         if self._outgoing is None and options is not None:
+            from routeq_mqtt.bus.outgoing import Outgoing  # SQLite: only who asked for it pays
+
             self._outgoing = Outgoing(
                 options, self._clock, self._clients, timeout=self.settings.timeout
             )

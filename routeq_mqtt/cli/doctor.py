@@ -6,8 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from routeq_mqtt.cli.common import (
     FAILED,
@@ -35,6 +33,8 @@ def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
     """Check the whole bus. Exit code 1: something is wrong; 3: there is no broker."""
+    from rich.table import Table
+    from rich.text import Text
 
     async def main() -> list[Check]:
         return await examine(settings(url))

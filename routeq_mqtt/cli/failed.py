@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings
@@ -43,6 +42,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List failed records, newest first."""
+    from rich.table import Table
+
     records = _ask(url, "failed.list", queue=queue, limit=limit)
     if as_json:
         print_json(records)

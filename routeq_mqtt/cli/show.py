@@ -6,8 +6,6 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
 
@@ -23,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def queues(url: Url = None, as_json: AsJson = False) -> None:
     """Show how many jobs of each queue are delayed, parked, waiting, running and failed."""
+    from rich.table import Table
 
     async def main() -> dict[str, dict[str, int | bool]]:
         async with Bus(settings=settings(url)) as bus:
@@ -49,6 +48,7 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
 
 def workers(url: Url = None, as_json: AsJson = False) -> None:
     """Show the fleet, from retained messages alone: no scheduler is needed."""
+    from rich.table import Table
 
     async def main() -> list[dict[str, Any]]:
         async with Bus(settings=settings(url)) as bus:

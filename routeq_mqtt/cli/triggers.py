@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
@@ -24,6 +23,8 @@ def _ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a 
 @app.command("list")
 def list_(url: Url = None, as_json: AsJson = False) -> None:
     """List the triggers that workers have declared."""
+    from rich.table import Table
+
     found = _ask(url, "trigger.list")
     if as_json:
         print_json(found)
