@@ -2,6 +2,7 @@
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
+from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, Progress
 from routeq_mqtt.bus.size import QueueSize
 from routeq_mqtt.bus.sync import SyncBus
 from routeq_mqtt.errors import (
@@ -11,7 +12,10 @@ from routeq_mqtt.errors import (
     DispatchTimeout,
     DuplicateJobName,
     Fail,
+    JobCancelled,
+    JobFailed,
     NobodyHoldsJobs,
+    NoResult,
     NoScheduler,
     OutboxFull,
     OutboxUnavailable,
@@ -20,6 +24,7 @@ from routeq_mqtt.errors import (
     PublishRefused,
     Release,
     RequestFailed,
+    ResultTimeout,
     Retry,
     RouteqError,
     SchedulerRunning,
@@ -48,6 +53,9 @@ __all__ = [
     "close_default_bus",
     "QueueSize",
     "trigger",
+    "JobHandle",
+    "JobStatus",
+    "Progress",
     "middleware",
     "remove_middleware",
     "Retry",
@@ -57,6 +65,8 @@ __all__ = [
     "RouteqError",
     "ConfigurationError",
     "DuplicateJobName",
+    "JobCancelled",
+    "JobFailed",
     "PackingError",
     "PayloadTooLarge",
     "UnreadableMessage",
@@ -65,6 +75,7 @@ __all__ = [
     "ConnectionFailed",
     "ConnectionLost",
     "NobodyHoldsJobs",
+    "NoResult",
     "PublishRefused",
     "NoScheduler",
     "SchedulerRunning",
@@ -72,4 +83,5 @@ __all__ = [
     "OutboxUnavailable",
     "DispatchTimeout",
     "RequestFailed",
+    "ResultTimeout",
 ]

@@ -18,7 +18,11 @@
     ├── OutboxFull              the outbox has reached its limit; nothing was kept
     ├── OutboxUnavailable       the outbox's file cannot be written or read now; nothing was kept
     ├── DispatchTimeout         the broker did not acknowledge in time; the job may or may not run
-    └── RequestFailed           the scheduler answered a request with an error
+    ├── RequestFailed           the scheduler answered a request with an error
+    └── NoResult                a job is done, and what it returned was not kept
+        ├── JobFailed           it became a failed record
+        ├── JobCancelled        it was cancelled
+        └── ResultTimeout       it has not ended in time
 
     JobControl                  what a job raises to steer its own fate (not an error)
     ├── Retry                   run me again, later
@@ -114,6 +118,22 @@ class DispatchTimeout(RouteqError, TimeoutError):
 
 class RequestFailed(RouteqError):
     """The scheduler answered a request with an error."""
+
+
+class NoResult(RouteqError):
+    """A job is done, and what it returned was not kept: set `result_ttl`."""
+
+
+class JobFailed(NoResult):
+    """The job became a failed record; says why."""
+
+
+class JobCancelled(NoResult):
+    """The job was cancelled."""
+
+
+class ResultTimeout(NoResult, TimeoutError):
+    """The job has not ended in time; ask again later."""
 
 
 class JobControl(Exception):

@@ -106,6 +106,11 @@ class Topics:
         return f"{self.control}/failed"
 
     @property
+    def result(self) -> str:
+        """What jobs returned, worker to scheduler."""
+        return f"{self.control}/result"
+
+    @property
     def done(self) -> str:
         """Outcomes of jobs that have a row, many in one message, worker to scheduler."""
         return f"{self.control}/done"

@@ -45,5 +45,5 @@ class ResizeImage(Job):
 
     width: int
 
-    def handle(self) -> None:  # type: ignore[override]
+    def handle(self) -> None:
         sum(range(self.width * 1000))

@@ -11,5 +11,5 @@ class MakeReport(Job):
 
     customer: int
 
-    def handle(self) -> None:  # type: ignore[override]
+    def handle(self) -> None:
         print(f"report for customer {self.customer}", flush=True)

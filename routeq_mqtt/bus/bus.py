@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.controls import Controls
+from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import QueueSize, Sizes
@@ -23,6 +24,7 @@ from routeq_mqtt.errors import (
     PayloadTooLarge,
 )
 from routeq_mqtt.job.codec import pack_job, to_envelope
+from routeq_mqtt.job.options import check_option
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
@@ -47,7 +49,7 @@ _CHUNKS_AHEAD = 4
 """Parts of a `bulk` that wait for the broker while the next one is packed."""
 
 
-class Bus(Controls):
+class Bus(Controls, Outcomes):
     """A connection to the job bus.
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``
@@ -181,9 +183,10 @@ class Bus(Controls):
         run_at: datetime | float | None = None,
         expires_at: datetime | float | None = None,
         headers: Mapping[str, Any] | None = None,
+        result_ttl: float | None = None,
         confirm: Confirm | None = None,
         timeout: float | None = None,
-    ) -> str:
+    ) -> JobHandle:
         """Send a job; returns its id once somebody holds it.
 
         Args:
@@ -198,6 +201,7 @@ class Bus(Controls):
                 to disk, and keeps it until its outcome is known. With an outbox: who must have it
                 before it leaves the outbox; default: the outbox's own.
             timeout: seconds; default: the settings'. An outbox has none, it waits for the disk.
+            result_ttl: seconds for which what `handle` returns is kept; default: its class's.
 
         Raises:
             PackingError: an attribute cannot travel, or the job is too large; nothing was sent.
@@ -209,8 +213,11 @@ class Bus(Controls):
                 PackingError are raised.
         """
         special = delay or run_at is not None or expires_at is not None or headers
-        if special or self.outgoing is not None:
+        if special or result_ttl is not None or self.outgoing is not None:
             envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
+            if result_ttl is not None:
+                check_option("dispatch", "result_ttl", result_ttl)
+                envelope = envelope.evolve(options={**envelope.options, "result_ttl": result_ttl})
             return await self._dispatch(envelope, confirm, timeout)
         _check_delay(delay, None)
         if queue is not None:
@@ -218,7 +225,7 @@ class Bus(Controls):
         job_id, name, payload = self._pack_now(job, queue)
         async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
             await self._hand_over(name, payload, confirm, timeout)
-        return job_id
+        return JobHandle(job_id, self)
 
     async def dispatch_named(
         self,
@@ -229,7 +236,7 @@ class Bus(Controls):
         delay: float | None = None,
         confirm: Confirm | None = None,
         timeout: float | None = None,
-    ) -> str:
+    ) -> JobHandle:
         """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
         check_queue_name(queue, "dispatch: queue")
         _check_delay(delay, None)
@@ -247,24 +254,24 @@ class Bus(Controls):
 
     async def _dispatch(
         self, envelope: Envelope, confirm: Confirm | None, timeout: float | None
-    ) -> str:
+    ) -> JobHandle:
         payload = self._pack(envelope)
         job_id, name = str(envelope.id), str(envelope.queue)
         if self.outgoing is not None:
             await self.outgoing.put([(envelope, payload)], confirm)
-            return job_id
+            return JobHandle(job_id, self)
         async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
             if confirm != "stored" and (envelope.delay is not None or envelope.run_at is not None):
                 await self._until_sent(self._topics.schedule, payload)
             else:
                 await self._hand_over(name, payload, confirm, timeout)
-        return job_id
+        return JobHandle(job_id, self)
 
-    async def push(self, job: Job, queue: str | None = None) -> str:
+    async def push(self, job: Job, queue: str | None = None) -> JobHandle:
         """Send a job now; see `dispatch`."""
         return await self.dispatch(job, queue=queue)
 
-    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> str:
+    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> JobHandle:
         """Send a job that runs `when`: in so many seconds, or at a datetime; see `dispatch`."""
         if isinstance(when, datetime):
             return await self.dispatch(job, queue=queue, run_at=when)

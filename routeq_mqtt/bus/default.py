@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from routeq_mqtt.bus.outcomes import JobHandle
     from routeq_mqtt.bus.size import QueueSize
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.outbox.options import Confirm
@@ -40,7 +41,7 @@ async def close_default_bus() -> None:
         await bus.close()
 
 
-async def dispatch(job: Job, **options: Any) -> str:  # noqa: ANN401 - see Bus.dispatch
+async def dispatch(job: Job, **options: Any) -> JobHandle:  # noqa: ANN401 - see Bus.dispatch
     """Send a job on the default bus; takes and raises what `Bus.dispatch` does."""
     return await default_bus().dispatch(job, **options)
 
@@ -48,11 +49,11 @@ async def dispatch(job: Job, **options: Any) -> str:  # noqa: ANN401 - see Bus.d
 class Queue:
     """The queue manager: the default bus under the names that Laravel's users know."""
 
-    async def push(self, job: Job, queue: str | None = None) -> str:
+    async def push(self, job: Job, queue: str | None = None) -> JobHandle:
         """Send a job now."""
         return await default_bus().push(job, queue)
 
-    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> str:
+    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> JobHandle:
         """Send a job that runs in `when` seconds, or at the datetime `when`."""
         return await default_bus().later(when, job, queue)
 

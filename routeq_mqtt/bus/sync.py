@@ -91,5 +91,7 @@ class SyncBus:
     push = _blocking(Bus.push)
     later = _blocking(Bus.later)
     bulk = _blocking(Bus.bulk)
+    result = _blocking(Bus.result)
+    status = _blocking(Bus.status)
     size = _blocking(Bus.size)
     stats = _blocking(Bus.stats)

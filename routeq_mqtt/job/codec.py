@@ -122,7 +122,7 @@ _OF_THE_CLASS = frozenset({"name", "dont_retry_on"})
 _FIELDS = frozenset({"max_tries", "timeout", "retry_after", "backoff"})
 """Options with a field of their own in the envelope."""
 
-_SET_ON_ONE_JOB = frozenset({"max_exceptions", "fail_on_timeout"})
+_SET_ON_ONE_JOB = frozenset({"max_exceptions", "fail_on_timeout", "result_ttl"})
 """Those of the others that may be set on one job."""
 
 

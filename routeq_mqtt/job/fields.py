@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RUNTIME = ("job_id", "attempts", "headers")
 """What every job has besides its data; set by the library."""
 
-METHODS = ("handle", "failed", "data", "middleware")
+METHODS = ("handle", "failed", "data", "middleware", "progress")
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, frozenset, type)
 _CLASS_VARIABLE = re.compile(r"\s*(\w+\.)?ClassVar\b")

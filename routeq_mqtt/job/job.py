@@ -13,7 +13,7 @@ from routeq_mqtt.job.options import OPTIONS, check_option, check_spelling
 from routeq_mqtt.job.shape import Shape, check_constructor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from routeq_mqtt.job.backoff import Exponential
     from routeq_mqtt.job.middleware import Middleware
@@ -50,6 +50,8 @@ class Job:
             `Retry`, which is none; default None.
         fail_on_timeout: whether a run that takes longer than `timeout` is the last; default False.
         dont_retry_on: errors that no further attempt would mend; default ().
+        result_ttl: seconds for which what `handle` returns is kept for `JobHandle.result`; default
+            0: it is not.
         name: the wire name; default: the class's name.
         middleware: coroutine functions around `handle`, outermost first; default none.
 
@@ -73,6 +75,7 @@ class Job:
     max_exceptions: ClassVar[int | None] = None
     fail_on_timeout: ClassVar[bool] = False
     dont_retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    result_ttl: ClassVar[float] = 0
     name: ClassVar[str] = "Job"
     middleware: ClassVar[Sequence[Middleware]] = ()
 
@@ -80,6 +83,7 @@ class Job:
     attempts: int = 1
     headers: dict[str, Any] | None = None
 
+    _report: Callable[[float, float | None, str], None] | None = None
     _shape: ClassVar[Shape] = Shape({}, by_keyword=False)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
@@ -106,8 +110,11 @@ class Job:
         else:  # called by a constructor of the older kind: it sets what has no default
             fill(self, self._shape.fields, {})
 
-    async def handle(self) -> None:
-        """Do the work. May be a plain function: then it runs in a thread."""
+    def handle(self) -> Any:  # noqa: ANN401 - whatever it returns, awaited or not
+        """Do the work: a coroutine function, or a plain one, which then runs in a thread.
+
+        What it returns is kept where the job has a `result_ttl`.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define handle()")
 
     async def failed(self, error: BaseException) -> None:
@@ -120,6 +127,20 @@ class Job:
             Release: always; let it pass.
         """
         raise Release(delay)
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the work is: seen by `JobHandle.status` and on ``routeq/events/<queue>``.
+
+        May be called as often as you like, from threads too: the latest word is told a few times
+        a second. Outside of a worker it does nothing.
+
+        Args:
+            done: of the work, in whatever unit.
+            total: all of the work; default: unknown.
+            note: for people.
+        """
+        if self._report is not None:
+            self._report(done, total, note)
 
     def data(self) -> dict[str, Any]:
         """What travels as data: the public attributes, without options set on this one job."""
@@ -140,6 +161,11 @@ _NO_DATA = frozenset({*RUNTIME, *OPTIONS})
 def shape_of(job_class: type[Job]) -> Shape:
     """The shape of a job class."""
     return job_class._shape  # noqa: SLF001 - our own class
+
+
+def set_reporter(job: Job, report: Callable[[float, float | None, str], None]) -> None:
+    """What a job's `progress` calls from now on."""
+    job._report = report  # noqa: SLF001 - our own class
 
 
 def _keyword_init(self: Job, **values: Any) -> None:  # noqa: ANN401 - the fields

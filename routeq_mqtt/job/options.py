@@ -24,6 +24,7 @@ OPTIONS = (
     "max_exceptions",
     "fail_on_timeout",
     "dont_retry_on",
+    "result_ttl",
     "name",
 )
 _SIMILAR = 0.8
@@ -40,6 +41,8 @@ _OTHER_NAMES = {
     "job_name": "name",
     "task_name": "name",
     "retry_backoff": "backoff",
+    "keep_result": "result_ttl",
+    "result_expires": "result_ttl",
     "retry_delay": "retry_after",
 }
 """What other job libraries call our options."""
@@ -55,6 +58,7 @@ _VALUES: dict[str, tuple[type, ...]] = {
     "max_exceptions": (int,),
     "fail_on_timeout": (bool,),
     "dont_retry_on": (tuple, type),
+    "result_ttl": (int, float),
 }
 """What an option is set to: a constant of another type only happens to be called alike."""
 
@@ -144,5 +148,6 @@ _RULES = {
     ),
     "fail_on_timeout": (lambda value: type(value) is bool, "True or False"),
     "dont_retry_on": (_are_errors, "a tuple of exception classes, for example (ValueError,)"),
+    "result_ttl": (_is_seconds, "0 seconds or more; 0: what handle() returns is not kept"),
     "name": (_is_name, f"a printable text of 1 to {_LONGEST_NAME} characters"),
 }

@@ -53,6 +53,7 @@ class WorkerLoad:
         waiting: jobs that it holds and has not started, for each queue.
         active: jobs that it runs, for each queue.
         counters: outcomes since the start of the process.
+        progress: of running jobs that tell it: done, total and note.
         drained: it was told to take no new jobs.
     """
 
@@ -60,6 +61,7 @@ class WorkerLoad:
     waiting: dict[str, int] = field(default_factory=dict)
     active: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    progress: dict[str, list[Any]] = field(default_factory=dict)
     drained: bool = False
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.presence.fleet import Fleet
     from routeq_mqtt.scheduler.orders import OrderBook
+    from routeq_mqtt.scheduler.results import Results
     from routeq_mqtt.scheduler.store import Store
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.link import Link
@@ -44,6 +45,7 @@ class Context:
 
     store: Store
     orders: OrderBook
+    results: Results
     topics: Topics
     clock: Clock
     fleet: Fleet

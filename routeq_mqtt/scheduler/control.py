@@ -58,6 +58,7 @@ class Control:
         context = self._context
         fates = await context.orders.cancel(ids, context.clock.now())
         context.hook("cancelled")
+        context.results.ended(job_id for job_id, fate in fates.items() if fate != "asked")
         for job_id, fate in fates.items():
             if fate == "asked":
                 self._publish("cancel", job_id, context.clock.now())

@@ -19,9 +19,10 @@ from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.names import check_queue_name
 from routeq_mqtt.wire.packing import unpack
 from routeq_mqtt.wire.record import FailedRecord
+from routeq_mqtt.wire.result import JobResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from routeq_mqtt.scheduler.census import Census
     from routeq_mqtt.scheduler.context import Context
@@ -49,6 +50,7 @@ class Batch:
     failed: list[NewFailed] = field(default_factory=list)
     done: list[tuple[str, int]] = field(default_factory=list)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
+    results: list[JobResult] = field(default_factory=list)
     untagged: list[tuple[int, bytes, str]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +92,7 @@ class Intake:
             topics.failed: self._take_failed,
             topics.rpc("census"): self._take_answer,
             topics.done: self._take_done,
+            topics.result: self._take_result,
         }
 
     def add(self, connection: Connection, message: Message) -> None:
@@ -150,6 +153,8 @@ class Intake:
             await store.fail(batch.failed, now)
         if batch.done:
             await store.done(batch.done, now)
+        if batch.results:
+            await self._context.results.keep(batch.results)
         if batch.cancelled:
             await self._control.obeyed(batch.cancelled)
         for answer in batch.answers:
@@ -163,6 +168,7 @@ class Intake:
         return [packet_id for packet_id in old if packet_id not in recent]
 
     def _tell(self, batch: Batch) -> None:
+        self._context.results.ended(_over(batch))
         for request in batch.replies:
             self._context.reply(request, result=request["taken"])
         if any(row.state == "delayed" for row in batch.rows):
@@ -288,6 +294,9 @@ class Intake:
         else:
             log.warning("an answer to a census that is none size=%d", len(message.payload))
 
+    async def _take_result(self, message: Message, batch: Batch) -> None:
+        batch.results.append(JobResult.decode(message.payload))
+
     async def _take_failed(self, message: Message, batch: Batch) -> None:
         record = FailedRecord.decode(message.payload)
         batch.failed.append(new_failed(record))
@@ -313,3 +322,10 @@ class Intake:
             )
         )
         return record_id
+
+
+def _over(batch: Batch) -> Iterator[str]:
+    """The jobs that have ended in this batch."""
+    yield from (result.id for result in batch.results)
+    yield from (record.id for record in batch.failed)
+    yield from (job_id for job_id, _ in (*batch.done, *batch.cancelled))

@@ -26,6 +26,7 @@ from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
 from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
 from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
+from routeq_mqtt.scheduler.results import Results
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.scheduler.triggers import Triggers
@@ -142,12 +143,15 @@ class Scheduler:
     async def _work(self, store: Store) -> None:
         orders = OrderBook(store.database)
         await orders.load()
+        fleet = Fleet(self._topics)
+        results = Results(store.database, fleet, self._clock)
         context = Context(
             store=store,
             orders=orders,
+            results=results,
             topics=self._topics,
             clock=self._clock,
-            fleet=Fleet(self._topics),
+            fleet=fleet,
             surroundings=Surroundings(self._topics, SCHEDULER_CLIENT_ID),
             hook=self._hook,
             guard=self._options.guard,
@@ -161,7 +165,9 @@ class Scheduler:
         await self._triggers.load()
         self._intake = Intake(context, publisher, self._control, self._census, self._triggers)
         self._registrar = Registrar(
-            context, self._status.instance, self._control.methods | self._triggers.methods
+            context,
+            self._status.instance,
+            self._control.methods | self._triggers.methods | results.methods,
         )
         self._requests: set[asyncio.Task[None]] = set()
         self._reaper = reaper = Reaper(
@@ -174,7 +180,7 @@ class Scheduler:
             "feeder": Feeder(context, publisher).run(),
             "releaser": Releaser(context, publisher).run(),
             "reaper": reaper.run(),
-            "janitor": Janitor(context, self._control.tidy).run(),
+            "janitor": Janitor(context, self._control.tidy, results.purge).run(),
             "online": self._say_online(),
         }
         await self._until_ended(roles)
@@ -191,7 +197,7 @@ class Scheduler:
                 if self._ended in done:
                     return
         finally:
-            for task in tasks:
+            for task in (*tasks, *self._requests):
                 task.cancel()
             await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
             await self._leave()
@@ -233,6 +239,7 @@ class Scheduler:
             topics.schedule,
             topics.failed,
             topics.done,
+            topics.result,
             topics.store("+"),
             topics.rpc("+"),
             topics.all_orders,

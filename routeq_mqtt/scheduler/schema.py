@@ -124,7 +124,17 @@ CREATE TABLE triggers (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+CREATE TABLE results (
+    id TEXT PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX results_oldest ON results (expires_at);
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """The script at position n makes version n + 1 of version n."""
 
 

@@ -47,6 +47,16 @@ ON CONFLICT (id) DO UPDATE SET
     expires_at = excluded.expires_at, envelope = excluded.envelope
 """
 
+KEEP_RESULT = """
+INSERT INTO results (id, attempt, value, expires_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    attempt = excluded.attempt, value = excluded.value, expires_at = excluded.expires_at
+WHERE excluded.attempt >= results.attempt
+"""
+RESULT = "SELECT attempt, value FROM results WHERE id = ? AND expires_at > ?"
+PURGE_RESULTS = "DELETE FROM results WHERE expires_at <= ?"
+ROW_STATE = "SELECT state, attempt, outcome FROM jobs WHERE id = ?"
+
 READ_SEQ = "SELECT value FROM meta WHERE key = 'seq'"
 WRITE_SEQ = "UPDATE meta SET value = ? WHERE key = 'seq'"
 
@@ -104,9 +114,14 @@ SELECT coalesce(
     (SELECT state FROM jobs WHERE id = ?1), (SELECT 'done' FROM failed WHERE id = ?1), 'unknown'
 )
 """
+# A job that never had a row leaves its tombstone, too: for those who wait for its outcome.
 CANCELLED = """
-UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = ?, envelope = x''
-WHERE id = ? AND state <> 'done' AND attempt <= ?
+INSERT INTO jobs (
+    id, queue, attempt, deliveries, state, run_at, seq, durable, done_at, outcome, envelope
+) VALUES (?2, '', ?3, 1, 'done', ?1, 0, 0, ?1, 'cancelled', x'')
+ON CONFLICT (id) DO UPDATE SET
+    state = 'done', outcome = 'cancelled', done_at = excluded.done_at, envelope = x''
+WHERE jobs.state <> 'done' AND jobs.attempt <= excluded.attempt
 """
 PURGE_QUEUE = """
 UPDATE jobs SET state = 'done', outcome = 'cancelled', done_at = ?, envelope = x''

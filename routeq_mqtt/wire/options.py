@@ -16,6 +16,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "retry_until": checks.epoch("options.retry_until"),
     "max_exceptions": checks.count("options.max_exceptions", 1),
     "exceptions": checks.count("options.exceptions", 0),
+    "result_ttl": checks.seconds("options.result_ttl"),
     "fail_on_timeout": checks.boolean("options.fail_on_timeout"),
 }
 

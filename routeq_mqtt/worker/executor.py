@@ -7,12 +7,14 @@ import contextvars
 import inspect
 import logging
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import (
     Fail,
+    PackingError,
     RefusedJob,
     Release,
     Retry,
@@ -21,15 +23,16 @@ from routeq_mqtt.errors import (
     UnsupportedVersion,
 )
 from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.job.job import set_reporter
 from routeq_mqtt.job.middleware import around, wrapped
 from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.wire.packing import pack
 from routeq_mqtt.wire.record import REFUSED, FailedRecord
+from routeq_mqtt.wire.result import JobResult
 from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.security.guard import Guard
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from routeq_mqtt.worker.held import Held
 
 log = logging.getLogger(__name__)
+
+Reporter = Callable[[float, float | None, str], None]
 
 _TRACEBACK_CHARS = 4_000
 _MOST_SEALED = 2_800
@@ -69,6 +74,7 @@ class Executor:
         limits: from the worker's flags.
         threads: how many plain functions may run at once.
         guard: the keys of this worker.
+        reporter: makes what a job's `progress` calls.
     """
 
     def __init__(
@@ -78,9 +84,11 @@ class Executor:
         limits: Limits,
         *,
         threads: int,
+        reporter: Callable[[Held], Reporter],
         guard: Guard = OPEN,
     ) -> None:
         self._guard = guard
+        self._reporter = reporter
         self._worker = worker
         self._clock = clock
         self._limits = limits
@@ -115,6 +123,7 @@ class Executor:
             return self._refused(held, "unreadable", self._words(envelope, error))
         if envelope.deaths >= self._limits.max_deliveries:
             return self._died(held, envelope, job)
+        set_reporter(job, self._reporter(held))
         policy = RetryPolicy.of(
             type(job), opened, timeout=self._limits.timeout, max_tries=self._limits.max_tries
         )
@@ -159,7 +168,18 @@ class Executor:
                 error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
                 return self._next(held, envelope, job, policy, error, None, timed_out=True)
             return self._next(held, envelope, job, policy, error, None)
-        return Done(value)
+        return self._done(held, envelope, job, value)
+
+    def _done(self, held: Held, envelope: Envelope, job: Job, value: object) -> Outcome:
+        ttl = envelope.options.get("result_ttl", type(job).result_ttl)
+        if not ttl:
+            return Done()
+        try:
+            packed = pack(value)
+        except PackingError as error:
+            # Not tried again: the work is done.
+            return self._failed(held, envelope, job, "its result cannot travel", error)
+        return Done(JobResult(id=held.job_id, attempt=envelope.attempt, value=packed, ttl=ttl))
 
     async def _handle(self, job: Job) -> object:
         chain = around(type(job))

@@ -11,7 +11,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
@@ -28,6 +28,7 @@ from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome
 from routeq_mqtt.worker.pool import Pool
 from routeq_mqtt.worker.presence import Presence
 from routeq_mqtt.worker.presence_thread import PresenceThread, Present
+from routeq_mqtt.worker.progress import ProgressBoard
 from routeq_mqtt.worker.session import QueueSession
 from routeq_mqtt.worker.settler import Settler
 
@@ -100,6 +101,7 @@ class Incarnation:
         self.sender = Sender(transport, topics, f"{self.id}.out", clock=clock)
         self.requests = Requests(self.sender)
         self.events = Events(self.sender, clock, self.id, enabled=options.events)
+        self.progress = ProgressBoard(self._tell_progress)
         self.executor = Executor(
             self.id,
             clock,
@@ -110,6 +112,7 @@ class Incarnation:
             ),
             threads=options.concurrency,
             guard=options.guard,
+            reporter=self.progress.reporter,
         )
         self.pool = Pool(options.queues, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)
@@ -263,6 +266,8 @@ class Incarnation:
                 raise
             uncancel()
             outcome = Cancelled()
+        finally:
+            self.progress.over(held)
         if held.dropped:
             return
         self._count(held, outcome, job, attempt)
@@ -293,6 +298,12 @@ class Incarnation:
         while not self._is_ours(held):
             await self._gate()
             await held.holder.until_owned(held)
+
+    def _tell_progress(self, held: Held, word: dict[str, Any]) -> None:
+        if held.envelope is not None:
+            job, attempt = held.envelope.job, held.envelope.attempt
+            self.events.tell(held.queue, "progress", held.job_id, job, attempt=attempt, **word)
+            self._report_soon()
 
     def _count(self, held: Held, outcome: Outcome, job: str, attempt: int) -> None:
         self.last_activity = self._clock.monotonic()
@@ -375,6 +386,11 @@ class Incarnation:
                 active=dict(active),
                 counters=dict(self.counters),
                 drained=self.orders.drained,
+                progress={
+                    held.job_id: word
+                    for held in running[:_REPORTED_IDS]
+                    if (word := self.progress.of(held)) is not None
+                },
             )
         )
 

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.wire.record import FailedRecord
+    from routeq_mqtt.wire.result import JobResult
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The job did its work; `value` is what `handle` returned."""
+    """The job did its work; `result` is what `handle` returned, where that is to be kept."""
 
-    value: object = None
+    result: JobResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

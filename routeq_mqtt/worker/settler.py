@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.wire.result import JobResult
     from routeq_mqtt.worker.held import Held
     from routeq_mqtt.worker.pool import Pool
 
@@ -32,6 +33,7 @@ class Settler:
     |---|---|---|
     | done, from the broker | the job ran: there is none | PUBACK |
     | done, from a row | `routeq/done` | PUBACK |
+    | done, with a result to keep | `routeq/result` | PUBACK |
     | again, from a row or with a delay | `routeq/schedule` | PUBACK |
     | again, at once | the queue | PUBACK |
     | again, no scheduler on this bus | it waits here, unacknowledged | it runs here |
@@ -49,7 +51,10 @@ class Settler:
     def settle(self, held: Held, outcome: Outcome) -> None:
         """Take an outcome; returns at once."""
         if isinstance(outcome, Done):
-            self._settle_done(held)
+            if outcome.result is None:
+                self._settle_done(held)
+            else:
+                self._spawn(self._hand_over_result(held, outcome.result), held)
         elif isinstance(outcome, Again):
             self._spawn(self._hand_over_again(held, outcome), held)
         elif isinstance(outcome, Cancelled):
@@ -104,6 +109,17 @@ class Settler:
             log.warning("outcomes of %d jobs from rows found no scheduler", len(done))
         for _, _, held in done:
             held.holder.settle(held)
+
+    async def _hand_over_result(self, held: Held, result: JobResult) -> None:
+        held.done = True
+        payload = result.encode()
+        try:
+            await self._until_taken(
+                lambda: self._sender.to_scheduler(self._sender.topics.result, payload), held
+            )
+        except NoScheduler:
+            log.warning("nobody keeps the result, there is no scheduler id=%s", held.job_id)
+        held.holder.settle(held)
 
     async def _report_cancelled(self, held: Held) -> None:
         """Also without a row: the order to cancel it has done its work."""

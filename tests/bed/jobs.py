@@ -143,7 +143,7 @@ class Blocking(Job):
 
     key: str
 
-    def handle(self) -> None:  # type: ignore[override]
+    def handle(self) -> None:
         port = int(os.environ["ROUTEQ_TEST_RECORDER"])
         with socket.create_connection(("127.0.0.1", port)) as there:
             said = {"event": "waits", "gate": self.key, "key": self.key, "id": self.job_id}

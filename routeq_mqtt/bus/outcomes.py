@@ -1,0 +1,196 @@
+"""What became of a job: its state while it is on its way, its result afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from routeq_mqtt.errors import (
+    ConnectionLost,
+    JobCancelled,
+    JobFailed,
+    NoResult,
+    NoScheduler,
+    ResultTimeout,
+)
+from routeq_mqtt.wire.packing import unpack
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.controls import Fate
+    from routeq_mqtt.bus.rpc import Requests
+    from routeq_mqtt.bus.sender import Sender
+
+State = Literal["delayed", "parked", "waiting", "running", "done", "failed", "cancelled", "unknown"]
+
+_ASK_AGAIN = 30.0
+"""Seconds after which an open request is made again, should its reply have got lost."""
+
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a running job says of itself: `done` of `total`, and a note."""
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """Where a job is.
+
+    Attributes:
+        state: "delayed" and "parked": in the scheduler; "waiting": at the broker or in a worker;
+            "running"; "done", "failed", "cancelled": it has ended; "unknown": it is on the express
+            lane, was never seen, or ended long ago.
+        attempt: which attempt it is, where that is known.
+        worker: that runs it.
+        progress: of a running job that tells it.
+        reason, error: of a failed job.
+    """
+
+    state: State
+    attempt: int | None = None
+    worker: str | None = None
+    progress: Progress | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+class _Asks(Protocol):
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def sender(self) -> Sender: ...
+    async def cancel(self, job_id: str) -> Fate: ...
+    async def result(self, job_id: str, timeout: float | None = None) -> Any: ...  # noqa: ANN401
+    async def status(self, job_id: str) -> JobStatus: ...
+
+
+class JobHandle(str):
+    """The id of a dispatched job, and a way to ask what became of it.
+
+    It is a text like any other: keep it, print it, send it; `Bus.handle` makes one of a text.
+    """
+
+    __slots__ = ("_bus",)
+
+    _bus: _Asks
+
+    def __new__(cls, job_id: str, bus: _Asks) -> JobHandle:
+        """Of an id and the bus to ask on."""
+        handle = super().__new__(cls, job_id)
+        handle._bus = bus
+        return handle
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+    async def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - what it returned
+        """What `handle` returned, as soon as it has; see `Bus.result`."""
+        return await self._bus.result(self, timeout)
+
+    async def status(self) -> JobStatus:
+        """Where the job is; see `Bus.status`."""
+        return await self._bus.status(self)
+
+    async def cancel(self) -> Fate:
+        """Cancel the job; see `Bus.cancel`."""
+        return await self._bus.cancel(self)
+
+
+class Outcomes:
+    """The part of a bus that asks what became of a job."""
+
+    def handle(self: _Asks, job_id: str) -> JobHandle:
+        """A handle of a job that was dispatched before, or elsewhere."""
+        return JobHandle(job_id, self)
+
+    async def result(self: _Asks, job_id: str, timeout: float | None = None) -> Any:  # noqa: ANN401
+        """What a job's `handle` returned, as soon as it has.
+
+        The scheduler pushes it; nothing polls. The job needs a `result_ttl`, in its class or at its
+        dispatch: seconds for which the result is kept.
+
+        Args:
+            job_id: of the job.
+            timeout: seconds to wait; default: as long as it takes.
+
+        Raises:
+            JobFailed: it became a failed record; says why.
+            JobCancelled: it was cancelled.
+            NoResult: it is done, and its result was not kept, or not for so long.
+            ResultTimeout: it has not ended in time.
+            NoScheduler: none has ever run on this bus.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            wait = max(0.0, min(_ASK_AGAIN, deadline - time.monotonic()))
+            answer = await _ask(self, job_id, wait)
+            if answer.get("state") != "pending":
+                return _outcome(job_id, answer)
+            if time.monotonic() >= deadline:
+                raise ResultTimeout(f"job {job_id} has not ended within {timeout} s")
+
+    async def status(self: _Asks, job_id: str) -> JobStatus:
+        """Where a job is, as far as the bus can see.
+
+        Raises:
+            NoScheduler: none answers.
+        """
+        answer = await self.requests.call("status", id=job_id)
+        word = answer.get("progress")
+        return JobStatus(
+            state=answer["state"],
+            attempt=answer.get("attempt"),
+            worker=answer.get("worker"),
+            progress=None if not word else Progress(done=word[0], total=word[1], note=word[2]),
+            reason=answer.get("reason"),
+            error=answer.get("error"),
+        )
+
+
+async def _ask(bus: _Asks, job_id: str, wait: float) -> dict[str, Any]:
+    """One request; "pending" also where the scheduler or the connection went away meanwhile."""
+    around = bus.sender.surroundings
+    connection = await bus.sender.link.ready()
+    request = asyncio.create_task(
+        bus.requests.call("result", id=job_id, wait=wait, timeout=wait + 5.0)
+    )
+    changed = asyncio.create_task(around.scheduler_changed.wait())
+    try:
+        await asyncio.wait({request, changed, connection.lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not request.done():
+            return {"state": "pending"}
+        return dict(request.result())
+    except ConnectionLost:
+        return {"state": "pending"}
+    except NoScheduler:
+        if around.scheduler is None:
+            raise
+        await around.scheduler_changed.wait(min(_PAUSE, wait))
+        return {"state": "pending"}
+    finally:
+        for task in (request, changed):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def _outcome(job_id: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401 - what it returned
+    state = answer["state"]
+    if state == "failed":
+        raise JobFailed(f"job {job_id} failed: {answer['reason']}: {answer['error']}")
+    if state == "cancelled":
+        raise JobCancelled(f"job {job_id} was cancelled")
+    if "value" not in answer:
+        raise NoResult(
+            f"job {job_id} is done, and its result was not kept; set result_ttl in its class, in "
+            "seconds, or at its dispatch"
+        )
+    return unpack(answer["value"])

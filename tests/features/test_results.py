@@ -1,0 +1,163 @@
+"""Results and progress, on both brokers, also when the scheduler dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from decimal import Decimal
+
+import pytest
+
+from routeq_mqtt import JobCancelled, JobFailed, NoResult, Progress, ResultTimeout, SyncBus
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.transport.seam import Message
+from tests.bed.bed import Bed
+from tests.bed.recorder import TIMEOUT
+from tests.features.result_jobs import (
+    Adds,
+    AddsLater,
+    FailsForGood,
+    KeepsNothing,
+    ReturnsASocket,
+    TellsAndWaits,
+    TellsProgress,
+)
+
+APP = ("--app", "tests.features.result_jobs")
+
+
+async def test_a_result_comes_as_it_was_returned_and_is_kept(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        ticket = await bus.dispatch(Adds(a=(1, Decimal("1.5")), b=("x",)))
+        assert await ticket.result(TIMEOUT) == (1, Decimal("1.5"), "x")
+        assert await bus.handle(str(ticket)).result(TIMEOUT) == (1, Decimal("1.5"), "x")
+        status = await ticket.status()
+        assert (status.state, status.attempt) == ("done", 1)
+        stored = await bus.dispatch(Adds(a=1, b=2), confirm="stored")
+        assert await stored.result(TIMEOUT) == 3
+        await bed.ask_until(bus, "sizes", lambda sizes: not any(_rows(sizes)))
+
+
+def _rows(sizes: dict[str, dict[str, int]]) -> list[int]:
+    return [size["parked"] + size["released"] for size in sizes.values()]
+
+
+async def test_mqtt_3_1_1_will_do(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus(protocol="3.1.1") as bus:
+        ticket = await bus.dispatch(Adds(a=1, b=2))
+        assert await ticket.result(TIMEOUT) == 3
+
+
+async def test_many_wait_for_one_job_and_some_do_not_wait_long(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus, bed.bus() as other:
+        ticket = await bus.dispatch(AddsLater(a=1, b=2, gate="go"))
+        await bed.recorder.count("waits", 1)
+        with pytest.raises(ResultTimeout, match=r"has not ended within 0\.05 s"):
+            await ticket.result(0.05)
+        waiting = [asyncio.create_task(one.result(ticket, TIMEOUT)) for one in (bus, bus, other)]
+        bed.recorder.open("go")
+        assert await asyncio.gather(*waiting) == [3, 3, 3]
+
+
+async def test_who_waits_learns_that_a_job_failed_or_was_cancelled(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        failed = await bus.dispatch(FailsForGood())
+        with pytest.raises(JobFailed, match="failed on purpose: Fail: no such customer"):
+            await failed.result(TIMEOUT)
+        assert (await failed.status()).error == "Fail: no such customer"
+        running = await bus.dispatch(AddsLater(a=1, b=2, gate="never"))
+        await bed.recorder.count("waits", 1)
+        delayed = await bus.later(3600, Adds(a=1, b=2))
+        assert (await delayed.status()).state == "delayed"
+        for ticket in (running, delayed):
+            waiting = asyncio.create_task(ticket.result(TIMEOUT))
+            await ticket.cancel()
+            with pytest.raises(JobCancelled):
+                await waiting
+
+
+async def test_what_was_not_kept_is_said_to_be_done(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        nothing = await bus.dispatch(KeepsNothing(), confirm="stored")
+        with pytest.raises(NoResult, match="set result_ttl in its class"):
+            await nothing.result(TIMEOUT)
+        something = await bus.dispatch(KeepsNothing(), result_ttl=60)
+        assert await something.result(TIMEOUT) == "nobody asked"
+
+
+async def test_a_result_that_cannot_travel_fails_the_job_once(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        ticket = await bus.dispatch(ReturnsASocket())
+        with pytest.raises(JobFailed, match="its result cannot travel"):
+            await ticket.result(TIMEOUT)
+    assert bed.recorder.ran() == {"socket": 1}
+
+
+async def test_who_waits_outlives_the_scheduler_and_the_broker(bed: Bed) -> None:
+    scheduler = await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        ticket = await bus.dispatch(AddsLater(a=1, b=2, gate="go"), confirm="stored")
+        await bed.recorder.count("waits", 1)
+        waiting = asyncio.create_task(ticket.result(TIMEOUT))
+        await scheduler.kill()
+        bed.recorder.open("go")
+        await bed.scheduler()
+        assert await waiting == 3
+        later = await bus.dispatch(AddsLater(a=2, b=2, gate="then"), confirm="stored")
+        await bed.recorder.count("waits", 2)
+        waiting = asyncio.create_task(later.result(TIMEOUT))
+        await bed.restart_broker()
+        bed.recorder.open("then")
+        assert await waiting == 4
+
+
+async def test_progress_is_in_the_status_and_among_the_events(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    words: list[dict[str, object]] = []
+
+    def take(message: Message) -> None:
+        words.extend(e for e in json.loads(message.payload) if e["event"] == "progress")
+
+    async with bed.bus() as bus:
+        await bus.sender.listen([bus.sender.topics.events("+")], take)
+        ticket = await bus.dispatch(TellsAndWaits())
+        async with asyncio.timeout(TIMEOUT):
+            while (await ticket.status()).progress is None:
+                pass
+        status = await ticket.status()
+        assert status.state == "running"
+        assert status.progress == Progress(done=3, total=10, note="three of ten")
+        bed.recorder.open("told")
+        await ticket.result(TIMEOUT)
+        words.clear()
+        counting = await bus.dispatch(TellsProgress())
+        assert await counting.result(TIMEOUT) == 100_000
+        async with asyncio.timeout(TIMEOUT):
+            while not words or words[-1]["done"] != 100_000:
+                await bus.status(counting)
+        assert len(words) < 1_000  # the latest word a few times a second, not each
+
+
+async def test_a_program_without_an_event_loop_gets_results_too(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+
+    def program() -> object:
+        with SyncBus(settings=Settings(url=bed.url)) as bus:
+            return bus.result(bus.dispatch(Adds(a="a", b="b")), TIMEOUT)
+
+    assert await asyncio.to_thread(program) == "ab"
