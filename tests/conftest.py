@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.bed.bed import KINDS, Bed, Kind, mosquitto
+from tests.bed.memory import MemoryBed
 from tests.bed.recorder import Recorder
 
 # No deadline: no test is about time. Few examples where a commit waits, many where nobody does.
@@ -21,16 +22,25 @@ settings.load_profile("thorough" if os.environ.get("CI") == "true" else "commit"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test on every broker; one marked `stock` also on a mosquitto without configuration."""
-    if "kind" in metafunc.fixturenames:
-        stock = metafunc.definition.get_closest_marker("stock") is not None
-        metafunc.parametrize("kind", [*KINDS, "stock"] if stock else KINDS, indirect=True)
+    """Each test on every broker; one marked `stock` also on a mosquitto without configuration.
+
+    One marked `memory` also without a process, and one of those marked `processes` not.
+    """
+    if "kind" not in metafunc.fixturenames:
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    kinds: list[Kind] = [*KINDS]
+    if "stock" in marks:
+        kinds.append("stock")
+    if "memory" in marks and "processes" not in marks:
+        kinds.append("memory")
+    metafunc.parametrize("kind", kinds, indirect=True)
 
 
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
-    if chosen != "embedded":
+    if chosen in {"mosquitto", "stock"}:
         need_mosquitto()
     return chosen
 
@@ -70,7 +80,7 @@ async def recorder() -> AsyncIterator[Recorder]:
 @pytest.fixture
 async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
     """A broker that runs, and nothing else."""
-    one = Bed(kind, tmp_path, recorder)
+    one = MemoryBed(tmp_path, recorder) if kind == "memory" else Bed(kind, tmp_path, recorder)
     await one.start_broker()
     try:
         yield one
@@ -81,5 +91,7 @@ async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[B
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start processes are slow: part of `make test`, left out of `make check`."""
     for item in items:
-        if "bed" in getattr(item, "fixturenames", ()):
+        callspec = getattr(item, "callspec", None)
+        params = callspec.params if callspec is not None else {}
+        if "bed" in getattr(item, "fixturenames", ()) and params.get("kind") != "memory":
             item.add_marker(pytest.mark.slow)

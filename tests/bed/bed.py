@@ -17,7 +17,7 @@ from routeq_mqtt.settings import Settings
 from tests.bed.process import ROOT, Process
 from tests.bed.recorder import TIMEOUT, Recorder
 
-Kind = Literal["mosquitto", "embedded", "stock"]
+Kind = Literal["mosquitto", "embedded", "stock", "memory"]
 KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
 """Brokers that every contract test runs on; those marked `stock` also run on a mosquitto that
 nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""

@@ -22,11 +22,23 @@ class Connection:
         self.gates: dict[str, list[asyncio.Future[None]]] = {}
         self._task = asyncio.create_task(self._read(reader))
 
+    async def ended(self) -> None:
+        """Wait until nothing is read any more."""
+        await self._task
+
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             for future in self.gates.pop(json.loads(line)["gate"], []):
                 if not future.done():
                     future.set_result(None)
+
+
+async def disconnect() -> None:
+    """Where jobs run in the test's own process: the next test has another recorder."""
+    there = _connections.pop(id(asyncio.get_running_loop()), None)
+    if there is not None:
+        there.writer.close()
+        await there.ended()
 
 
 async def connection() -> Connection:

@@ -11,7 +11,7 @@ from routeq_mqtt import PackingError, PayloadTooLarge
 from tests.bed.bed import Bed
 from tests.bed.jobs import OldStyle, Report
 
-pytestmark = pytest.mark.stock
+pytestmark = [pytest.mark.stock, pytest.mark.memory]
 
 
 def envelope(**changes: Any) -> bytes:
@@ -111,6 +111,7 @@ async def test_bad_jobs_fail_at_dispatch_and_name_what_is_wrong(bed: Bed) -> Non
             await bus.dispatch(Report(key="x" * 300_000))
 
 
+@pytest.mark.processes
 async def test_failed_records_can_be_run_again_and_forgotten(bed: Bed) -> None:
     await bed.scheduler()
     early = await bed.worker("default", "--max-tries", "1")

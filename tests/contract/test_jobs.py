@@ -1,4 +1,7 @@
-"""What a job may expect, on every broker: through the public API and real processes."""
+"""What a job may expect, on every broker: through the public API and real processes.
+
+The broker in memory passes the same contract, without a process.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from tests.bed.jobs import (
 )
 from tests.bed.process import Process
 
-pytestmark = pytest.mark.stock
+pytestmark = [pytest.mark.stock, pytest.mark.memory]
 
 
 async def test_a_job_runs(bed: Bed) -> None:
@@ -42,6 +45,7 @@ async def test_a_job_runs(bed: Bed) -> None:
     assert (event["id"], event["key"], event["attempt"]) == (job_id, "one", 1)
 
 
+@pytest.mark.processes
 async def test_three_workers_share_and_each_job_runs_once(bed: Bed) -> None:
     await bed.scheduler()
     for _ in range(3):
@@ -61,6 +65,7 @@ async def test_a_delayed_job_runs_when_it_is_due(bed: Bed) -> None:
     async with bed.bus() as bus:
         await bus.later(due, Report(key="at"))
         await bus.later(0.4, Report(key="in"))
+        await bed.ask_until(bus, "sizes", _two_delayed)
         assert (await bus.size("default")).delayed == 2
     await bed.recorder.count("ran", 2)
     assert all(event["at"] >= due.timestamp() for event in bed.recorder.events)
@@ -187,6 +192,7 @@ async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(bed: Bed
     assert len(ids) == 50
 
 
+@pytest.mark.processes
 async def test_a_device_needs_no_library(bed: Bed, mosquitto_pub: str) -> None:
     await bed.scheduler()
     await bed.worker()
@@ -267,3 +273,7 @@ async def _send_again(bus: Bus, job_id: str) -> None:
     envelope = Envelope(id=job_id, job="Report", data={"key": "again"}, queue="default")
     topic = bus.sender.topics.store("default")
     assert await bus.requests.exchange(topic, [envelope.encode()], timeout=5) == [job_id]
+
+
+def _two_delayed(sizes: dict[str, dict[str, int]]) -> bool:
+    return sizes.get("default", {}).get("delayed") == 2
