@@ -110,18 +110,30 @@ class Census:
     async def _close_if_complete(self) -> None:
         if self._sessions or not (self._asked or self._done):
             return
-        missing, done, number = self._asked, self._done, self._number
-        self._asked, self._done = {}, []
-        store = self._context.store
-        try:
-            if done:
-                await store.done(done, self._context.clock.now())
-            if missing:
-                log.warning("nobody holds %d released rows, parked again", len(missing))
-                await store.park(missing)
-        except StoreUnavailable:
-            if number == self._number:
-                self._asked, self._done = missing, done
-            raise
+        number = self._number
+        if not await self._report_done(number):
+            return
+        # Only now: what was released while we waited for the disk is no longer among them.
+        missing, self._asked = self._asked, {}
+        if missing:
+            log.warning("nobody holds %d released rows, parked again", len(missing))
+            try:
+                await self._context.store.park_missing(missing.items())
+            except StoreUnavailable:
+                if number == self._number:
+                    self._asked = missing
+                raise
         await self._publisher.count()
         self._context.parked.fire()
+
+    async def _report_done(self, number: int) -> bool:
+        """Make tombstones of what was done; whether the census is still the same afterwards."""
+        done, self._done = self._done, []
+        if done:
+            try:
+                await self._context.store.done(done, self._context.clock.now())
+            except StoreUnavailable:
+                if number == self._number:
+                    self._done = done
+                raise
+        return number == self._number

@@ -79,6 +79,9 @@ COUNTS = "SELECT queue, state, n FROM counts WHERE n > 0 AND state <> 'done'"
 
 RELEASE = "UPDATE jobs SET state = 'released' WHERE id = ? AND state IN ('parked', 'delayed')"
 PARK = "UPDATE jobs SET state = 'parked' WHERE id = ? AND state IN ('released', 'delayed')"
+PARK_MISSING = """
+UPDATE jobs SET state = 'parked' WHERE id = ? AND attempt = ? AND state = 'released'
+"""
 DONE = """
 UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
 WHERE id = ? AND state <> 'done' AND attempt <= ?

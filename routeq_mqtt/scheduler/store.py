@@ -110,6 +110,10 @@ class Store:
         """Mark rows as parked."""
         await self._db.write(sql.PARK, [(job_id,) for job_id in ids])
 
+    async def park_missing(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Mark released rows as parked that nobody holds, unless they are at a later attempt."""
+        await self._db.write(sql.PARK_MISSING, rows)
+
     async def done(self, outcomes: Iterable[tuple[str, int]], at: float) -> int:
         """Make tombstones of rows that were done, in this attempt or an earlier one; how many."""
         return await self._db.write(

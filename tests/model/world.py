@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import random
+import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -395,15 +397,18 @@ def _reproducible(seed: int, clock: VirtualClock) -> Iterator[None]:
     rng = Random(f"ids {seed}")
     module: Any = ids
     saved = (module.os, module.time, module._last)
+    machine = (os.getpid, socket.gethostname)  # parts of client identifiers
     state = random.getstate()
     random.seed(seed)
     module.os = SimpleNamespace(urandom=rng.randbytes)
     module.time = SimpleNamespace(time_ns=lambda: int(clock.now() * 1e9))
+    os.getpid, socket.gethostname = (lambda: 1), (lambda: "model")
     module._last = 0
     try:
         yield
     finally:
         module.os, module.time, module._last = saved
+        os.getpid, socket.gethostname = machine
         random.setstate(state)
 
 
