@@ -71,9 +71,11 @@ class Subject(ABC):
     Attributes:
         mqtt5: it speaks MQTT 5, with reasons in a PUBACK.
         like_mosquitto: shared subscriptions are as mosquitto has them.
+        flood: messages of 200 kB that are more than all sockets take at once.
     """
 
     mqtt5: bool
+    flood = 100
     like_mosquitto = True
 
     @abstractmethod
@@ -233,7 +235,9 @@ class TlsSubject(ProcessSubject):
 
 
 class WebsocketSubject(ProcessSubject):
-    """Over a websocket."""
+    """Over a websocket; mosquitto 2.0 sends such a reader about 100 kB/s once it was behind."""
+
+    flood = 5
 
     def __init__(self, protocol: Protocol, folder: Path) -> None:
         super().__init__("mosquitto", protocol, folder)

@@ -179,6 +179,22 @@ async def test_many_are_published_in_order_past_the_window(subject: Subject) -> 
     assert await inbox.has(b"end") == sent
 
 
+async def test_more_than_a_socket_takes_at_once_arrives_whole(subject: Subject) -> None:
+    transport, inbox = subject.transport(), Inbox(acknowledge=True)
+    reader = await connect(transport, "reader", inbox)
+    await reader.subscribe("heard")
+    reader.pause()  # what is written piles up in the sockets and in the broker
+    one = await connect(transport, "a")
+    sent = [bytes([number]) * 200_000 for number in range(subject.flood)]
+    many = asyncio.ensure_future(one.publish_many([("heard", payload) for payload in sent]))
+    await one.publish("elsewhere", b"behind them")
+    reader.resume()
+    async with asyncio.timeout(TIMEOUT):
+        assert await many == [SUCCESS] * len(sent)
+    await one.publish("heard", b"end")
+    assert await inbox.has(b"end") == sent
+
+
 async def test_each_of_many_has_its_own_reason(subject: Subject) -> None:
     transport = subject.transport()
     reader = await connect(transport, "reader", Inbox(acknowledge=True))
