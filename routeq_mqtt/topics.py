@@ -68,8 +68,13 @@ class Topics:
 
     @property
     def broker_window(self) -> str:
-        """A session tells the embedded broker how many messages it has room for."""
+        """A session tells the embedded broker how many messages it may hold at once."""
         return f"{self.control}/broker/window"
+
+    @property
+    def broker_back(self) -> str:
+        """A session gives messages back to the embedded broker: packet ids, two bytes each."""
+        return f"{self.control}/broker/back"
 
     @property
     def scheduler(self) -> str:
@@ -118,6 +123,15 @@ class Topics:
     def store(self, queue: str) -> str:
         """Durable dispatch: envelopes that the scheduler commits before it replies."""
         return f"{self.control}/store/{queue}"
+
+    @property
+    def back(self) -> str:
+        """Jobs that a worker gives back unstarted, many in one message, worker to scheduler."""
+        return f"{self.control}/back"
+
+    def share(self, worker_id: str) -> str:
+        """The scheduler's balancer asks a worker to share what waits there."""
+        return f"{self.control}/share/{worker_id}"
 
     def rpc(self, method: str) -> str:
         """A request to the scheduler."""

@@ -124,6 +124,7 @@ class Broker:
         handler = self._handler = Handler(
             self._router,
             window_topic=f"{self._status_topic}/window",
+            back_topic=f"{self._status_topic}/back",
             doorkeeper=self._doorkeeper,
         )
         status = {"shares_queue": True, "version": VERSION, "persistent": self._db is not None}

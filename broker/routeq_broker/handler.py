@@ -26,14 +26,18 @@ class Handler:
 
     Args:
         router: where messages go.
-        window_topic: where a session says how many queue messages it has room for.
+        window_topic: where a session says how many queue messages it may hold at once.
+        back_topic: where a session gives queue messages back: their packet ids, two bytes each.
         doorkeeper: who may come in, and what each may do.
     """
 
-    def __init__(self, router: Router, *, window_topic: str, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self, router: Router, *, window_topic: str, back_topic: str, doorkeeper: Doorkeeper
+    ) -> None:
         self.connections: set[Connection] = set()
         self._router = router
         self._window_topic = window_topic
+        self._back_topic = back_topic
         self._doorkeeper = doorkeeper
 
     def opened(self, connection: Connection) -> None:
@@ -173,6 +177,8 @@ class Handler:
             return
         if topic == self._window_topic:
             self._set_window(connection, payload)
+        elif topic == self._back_topic:
+            self._give_back(connection, payload)
         elif qos < 2 or mid not in connection.qos2:
             self._router.publish(topic, payload, qos=min(qos, 1), retain=bool(first & 1))
         if qos == 2:
@@ -198,7 +204,15 @@ class Handler:
 
     def _set_window(self, connection: Connection, payload: bytes) -> None:
         session = connection.session
-        if session is not None and payload.isdigit() and 0 < int(payload) <= 60_000:
+        if session is not None and payload.isdigit() and int(payload) <= 60_000:
             self._router.set_window(session, int(payload))
         else:
             log.warning("client=%s window=%r is no number", connection.client_id, payload[:20])
+
+    def _give_back(self, connection: Connection, payload: bytes) -> None:
+        session = connection.session
+        if session is not None and len(payload) % 2 == 0:
+            mids = [int.from_bytes(payload[at : at + 2], "big") for at in range(0, len(payload), 2)]
+            self._router.give_back(session, mids)
+        else:
+            log.warning("client=%s back=%r: no packet ids", connection.client_id, payload[:20])

@@ -188,9 +188,20 @@ class Router:
 
     def _return_all(self, session: Session, *, lost: bool) -> None:
         """What a session held of the queues goes back to their groups."""
+        self.give_back(session, list(session.held), lost=lost)
+
+    def give_back(self, session: Session, mids: Sequence[int], *, lost: bool = False) -> None:
+        """These queue messages of a session wait again, at their old places.
+
+        Args:
+            session: that holds them; what it does not hold (any more) is left out.
+            mids: their packet ids.
+            lost: the session's client was lost: the policy rewrites them.
+        """
         touched = set()
-        for mid, entry in list(session.held.items()):
-            if entry.group is None:
+        for mid in mids:
+            entry = session.held.get(mid)
+            if entry is None or entry.group is None:
                 continue
             session.drop(mid)
             if lost:

@@ -67,7 +67,7 @@ class Session:
     @property
     def load(self) -> float:
         """How full its window is."""
-        return self.from_queues / self.window
+        return self.from_queues / max(1, self.window)
 
     def give(self, entry: Entry) -> None:
         """Send a message that is to be acknowledged."""

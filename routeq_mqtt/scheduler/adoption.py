@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionLost, UnreadableMessage
 from routeq_mqtt.scheduler.failing import new_failed
-from routeq_mqtt.scheduler.rows import NewFailed, NewRow
+from routeq_mqtt.scheduler.returned import returned_row
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.seam import ConnectOptions
 from routeq_mqtt.wire.envelope import Envelope
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from routeq_mqtt.scheduler.context import Context
+    from routeq_mqtt.scheduler.rows import NewFailed, NewRow
     from routeq_mqtt.transport.seam import Connection, Message, Transport
 
 log = logging.getLogger(__name__)
@@ -146,26 +147,8 @@ class Adoption:
     def _row(self, message: Message, envelope: Envelope) -> NewRow:
         job_id = envelope.id or self._id_of(message)
         died = self._charge and job_id in self._running
-        back = envelope.evolve(
-            id=job_id,
-            queue=self._queue,
-            stored=True,
-            attempt=envelope.attempt + died,
-            deaths=envelope.deaths + died,
-            deliveries=envelope.deliveries + 1,
-        )
-        return NewRow(
-            id=job_id,
-            queue=self._queue,
-            attempt=back.attempt,
-            deliveries=back.deliveries,
-            state="parked",
-            run_at=self._context.clock.now(),
-            durable=False,
-            expires_at=back.expires_at,
-            envelope=back.encode(),
-            charged=bool(died),
-        )
+        now = self._context.clock.now()
+        return returned_row(envelope, job_id, self._queue, now=now, died=died)
 
     def _id_of(self, message: Message) -> str:
         """The same id for the same message of this session, should we drain it twice."""

@@ -33,7 +33,7 @@ class Census:
         self._context = context
         self._publisher = publisher
         self._number = 0
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, tuple[int, int]] = {}
         self._sessions: set[str] = set()
         self._done: list[tuple[str, int]] = []
         self._moved: set[str] = set()
@@ -54,7 +54,8 @@ class Census:
         async with self._turn:
             self._asked, self._done = {}, []
             self._moved = set(self._publisher.publishing)
-            released = dict(await self._context.store.released())
+            rows = await self._context.store.released()
+            released = {job_id: (attempt, times) for job_id, attempt, times in rows}
             for job_id in self._moved:
                 released.pop(job_id, None)
             self._number += 1
@@ -69,7 +70,9 @@ class Census:
         self._sessions &= self._all_sessions()  # a worker may have left politely meanwhile
         number, sessions = self._number, list(self._sessions)
         log.info("census of %d rows in %d sessions", len(self._asked), len(sessions))
-        question = pack({"census": number, "jobs": [list(pair) for pair in self._asked.items()]})
+        question = pack(
+            {"census": number, "jobs": [[job, asked[0]] for job, asked in self._asked.items()]}
+        )
         topics = [self._context.topics.session(session) for session in sessions]
         await self._context.publish_all([(topic, question) for topic in topics])
         if number == self._number:
@@ -97,9 +100,9 @@ class Census:
         for job_id in args.get("held", []):
             self._asked.pop(job_id, None)
         for job_id in args.get("done", []):
-            attempt = self._asked.pop(job_id, None)
-            if attempt is not None:
-                self._done.append((job_id, attempt))
+            asked = self._asked.pop(job_id, None)
+            if asked is not None:
+                self._done.append((job_id, asked[0]))
         await self.answered_for(str(args.get("session")))
 
     async def answered_for(self, session: str) -> None:
@@ -118,7 +121,7 @@ class Census:
         if missing:
             log.warning("nobody holds %d released rows, parked again", len(missing))
             try:
-                await self._context.store.park_missing(missing.items())
+                await self._context.store.park_missing((job, *row) for job, row in missing.items())
             except StoreUnavailable:
                 if number == self._number:
                     self._asked = missing

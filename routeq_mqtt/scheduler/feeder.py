@@ -62,7 +62,7 @@ class Feeder:
 
     async def _feed(self, queue: str) -> int:
         room = self._publisher.room(queue)
-        if room < min(_BATCH, self._publisher.window // 2):
+        if room < min(_BATCH, max(1, self._publisher.limit(queue) // 2)):
             return 0  # a few rows at a time would cost a commit each
         # A worker is online a moment before it is in its group. One row finds out: of many, those
         # that come before that moment would be parked again, behind the others.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage, UnsupportedVersion
 from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.returned import returned_row
 from routeq_mqtt.scheduler.rows import NewFailed, NewRow, StoreUnavailable
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import DOCTOR
@@ -47,6 +48,7 @@ class Batch:
     """What one commit takes in."""
 
     rows: list[NewRow] = field(default_factory=list)
+    back: list[NewRow] = field(default_factory=list)
     failed: list[NewFailed] = field(default_factory=list)
     done: list[tuple[str, int]] = field(default_factory=list)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Intake:
             topics.rpc("census"): self._take_answer,
             topics.done: self._take_done,
             topics.result: self._take_result,
+            topics.back: self._take_back,
         }
 
     def add(self, connection: Connection, message: Message) -> None:
@@ -149,6 +152,8 @@ class Intake:
             await store.take(
                 batch.rows, untagged=batch.untagged, forget_untagged=self._forgettable(batch)
             )
+        if batch.back:
+            await store.restore(batch.back)
         if batch.failed:
             await store.fail(batch.failed, now)
         if batch.done:
@@ -296,6 +301,19 @@ class Intake:
 
     async def _take_result(self, message: Message, batch: Batch) -> None:
         batch.results.append(JobResult.decode(message.payload))
+
+    async def _take_back(self, message: Message, batch: Batch) -> None:
+        """What a worker gives back, unstarted: as if its session had been adopted."""
+        now = self._context.clock.now()
+        try:
+            jobs = [(str(queue), bytes(payload)) for queue, payload in unpack(message.payload)]
+        except (TypeError, ValueError):
+            raise UnreadableMessage("jobs given back are a list of [queue, envelope]") from None
+        back = [(queue, Envelope.decode(payload)) for queue, payload in jobs]
+        if any(envelope.id is None for _, envelope in back):
+            raise UnreadableMessage("a job that is given back has an id")
+        batch.back += [returned_row(one, str(one.id), queue, now=now) for queue, one in back]
+        self._publisher.came_back(queue for queue, envelope in back if envelope.stored)
 
     async def _take_failed(self, message: Message, batch: Batch) -> None:
         record = FailedRecord.decode(message.payload)

@@ -7,12 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.pace import Pace
 from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import NewFailed, Row
@@ -42,15 +43,29 @@ class Publisher:
         self.in_flight: Counter[str] = Counter()
         self.publishing: set[str] = set()
         self.releasing: Callable[[set[str]], None] = lambda ids: None
+        self._pace = Pace()
 
     async def count(self) -> None:
         """Take the number of released rows from the store."""
         counts = await self._context.store.counts()
         self.in_flight = Counter({queue: count.released for queue, count in counts.items()})
+        self._pace.measure(self.in_flight, self._context.clock.monotonic())
 
     def room(self, queue: str) -> int:
         """How many more rows of a queue may be released now."""
-        return max(0, self.window - self.in_flight[queue])
+        return max(0, self.limit(queue) - self.in_flight[queue])
+
+    def limit(self, queue: str) -> int:
+        """Rows of a queue that the workers should hold at most."""
+        if self._context.surroundings.shares_queue:
+            return self.window  # that broker hands them out one by one
+        slots = sum(status.concurrency for status in self._context.fleet.online(queue))
+        return min(self.window, self._pace.limit(queue, slots))
+
+    def came_back(self, queues: Iterable[str]) -> None:
+        """Rows of these queues came back unstarted: they were not done."""
+        for queue in queues:
+            self._pace.fed(queue, -1)
 
     async def release(self, rows: Sequence[Row]) -> int:
         """Release rows and publish them; how many somebody took. The others are parked again.
@@ -75,17 +90,22 @@ class Publisher:
         if back:
             log.info("nobody took %d rows, parked again queue=%s", len(back), back[0].queue)
             await context.store.park([row.id for row in back])
-            self.in_flight.subtract(row.queue for row in back)
+            self._add(back, -1)
         return len(rows) - len(back)
 
     async def _publish(self, rows: Sequence[Row]) -> list[int | None]:
         context = self._context
         await context.store.release([row.id for row in rows])
-        self.in_flight.update(row.queue for row in rows)
+        self._add(rows, 1)
         context.hook("released")
         reasons = await context.publish_all([(context.delivery(r.queue), r.envelope) for r in rows])
         context.hook("published")
         return reasons
+
+    def _add(self, rows: Sequence[Row], sign: int) -> None:
+        for queue, number in Counter(row.queue for row in rows).items():
+            self.in_flight[queue] += sign * number
+            self._pace.fed(queue, sign * number)
 
     async def _without_expired(self, rows: Sequence[Row]) -> list[Row]:
         now = self._context.clock.now()

@@ -14,6 +14,7 @@ from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
+from routeq_mqtt.scheduler.balancer import Balancer
 from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
@@ -160,6 +161,7 @@ class Scheduler:
         publisher = Publisher(context, window=self._options.feed_window)
         await publisher.count()
         self._census = Census(context, publisher)
+        self._balancer = Balancer(context)
         self._control = Control(context, self._transport)
         self._triggers = Triggers(context)
         await self._triggers.load()
@@ -240,6 +242,7 @@ class Scheduler:
             topics.failed,
             topics.done,
             topics.result,
+            topics.back,
             topics.store("+"),
             topics.rpc("+"),
             topics.all_orders,
@@ -321,6 +324,8 @@ class Scheduler:
                 self._reaper.spare(worker)  # said before we were here
             context.fleet_changed.fire()
             context.parked.fire()
+        else:
+            self._balancer.heard(worker)
         if fleet.standing(worker) != before:
             # Rows may have gone out to a group that was empty. Who is told of it with reason 0x10
             # has parked them again; on other brokers only a census finds them.

@@ -72,7 +72,7 @@ PARKED = f"""
 SELECT {COLUMNS} FROM jobs WHERE state = 'parked' AND queue = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 PARKED_QUEUES = "SELECT queue FROM counts WHERE state = 'parked' AND n > 0 ORDER BY queue"
-RELEASED = "SELECT id, attempt FROM jobs WHERE state = 'released'"
+RELEASED = "SELECT id, attempt, deliveries FROM jobs WHERE state = 'released'"
 RELEASED_OF = RELEASED + " AND queue = ?"
 GET = f"SELECT {COLUMNS} FROM jobs WHERE id = ?"
 COUNTS = "SELECT queue, state, n FROM counts WHERE n > 0 AND state <> 'done'"
@@ -80,7 +80,8 @@ COUNTS = "SELECT queue, state, n FROM counts WHERE n > 0 AND state <> 'done'"
 RELEASE = "UPDATE jobs SET state = 'released' WHERE id = ? AND state IN ('parked', 'delayed')"
 PARK = "UPDATE jobs SET state = 'parked' WHERE id = ? AND state IN ('released', 'delayed')"
 PARK_MISSING = """
-UPDATE jobs SET state = 'parked' WHERE id = ? AND attempt = ? AND state = 'released'
+UPDATE jobs SET state = 'parked'
+WHERE id = ? AND state = 'released' AND attempt = ? AND deliveries = ?
 """
 DONE = """
 UPDATE jobs SET state = 'done', done_at = ?, envelope = x''

@@ -110,9 +110,9 @@ class Store:
         """Mark rows as parked."""
         await self._db.write(sql.PARK, [(job_id,) for job_id in ids])
 
-    async def park_missing(self, rows: Iterable[tuple[str, int]]) -> None:
-        """Mark released rows as parked that nobody holds, unless they are at a later attempt."""
-        await self._db.write(sql.PARK_MISSING, rows)
+    async def park_missing(self, rows: Iterable[tuple[str, int, int]]) -> None:
+        """Mark rows as parked that nobody holds, unless they are at a later attempt or delivery."""
+        await self._db.write(sql.PARK_MISSING, list(rows))
 
     async def done(self, outcomes: Iterable[tuple[str, int]], at: float) -> int:
         """Make tombstones of rows that were done, in this attempt or an earlier one; how many."""
@@ -120,14 +120,14 @@ class Store:
             sql.DONE, [(at, job_id, attempt) for job_id, attempt in outcomes]
         )
 
-    async def released(self, queue: str | None = None) -> list[tuple[str, int]]:
-        """Ids and attempts of released rows."""
+    async def released(self, queue: str | None = None) -> list[tuple[str, int, int]]:
+        """Ids, attempts and deliveries of released rows."""
         rows = (
             await self._db.read(sql.RELEASED)
             if queue is None
             else await self._db.read(sql.RELEASED_OF, (queue,))
         )
-        return [(str(job_id), int(attempt)) for job_id, attempt in rows]
+        return [(str(job_id), int(attempt), int(times)) for job_id, attempt, times in rows]
 
     async def get(self, job_id: str) -> Row | None:
         """One row."""

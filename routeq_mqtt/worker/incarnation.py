@@ -23,6 +23,7 @@ from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack, unpack
 from routeq_mqtt.worker.events import Events
 from routeq_mqtt.worker.executor import Executor, Limits
+from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.orders import Orders
 from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome
 from routeq_mqtt.worker.pool import Pool
@@ -31,6 +32,7 @@ from routeq_mqtt.worker.presence_thread import PresenceThread, Present
 from routeq_mqtt.worker.progress import ProgressBoard
 from routeq_mqtt.worker.session import QueueSession
 from routeq_mqtt.worker.settler import Settler
+from routeq_mqtt.worker.sharing import Sharing
 
 if TYPE_CHECKING:
     from routeq_mqtt.clock import Clock
@@ -73,6 +75,7 @@ class Incarnation:
         in_thread: run the presence in a thread of its own; False only for a broker in memory.
         ended: called with each job that ended here.
         most: how many jobs to start at all; None: no limit.
+        hook: called at each step that a fault test may want to die at.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Incarnation:
         in_thread: bool,
         ended: Ended,
         most: int | None = None,
+        hook: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.id = f"{options.name or socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
         self.fenced = Signal()
@@ -116,6 +120,7 @@ class Incarnation:
         )
         self.pool = Pool(options.queues, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)
+        self.giver = Giver(self.sender, self.pool, hook)
         self.sessions = [
             QueueSession(
                 transport,
@@ -128,9 +133,13 @@ class Incarnation:
                 gate=self._gate,
                 answer=self._answer,
                 joined=self._joined,
+                give=self.giver.give,
             )
             for queue in options.queues
         ]
+        self.sharing = Sharing(
+            self.pool, options.concurrency, self.sessions, self.sender.surroundings, clock
+        )
         self.orders = Orders(self.sender, {self.id, options.name}, options.queues, self)
         self._presence = self._make_presence(transport, in_thread=in_thread)
 
@@ -173,6 +182,7 @@ class Incarnation:
         """Connect; returns when every queue is subscribed."""
         self.sender.link.start()
         await self.orders.start()
+        await self.sender.listen([self._topics.share(self.id)], lambda asked: self.sharing.share())
         for session in self.sessions:
             session.link.start()
         for session in self.sessions:
@@ -203,6 +213,7 @@ class Incarnation:
         5. The status says stopped, or goes where nothing is left to adopt.
         """
         self.orders.close()
+        self.sharing.close()
         self.pool.close()
         for session in self.sessions:
             session.leave_group()
@@ -211,6 +222,7 @@ class Incarnation:
                 self.pool.drop(held)
         await self.pool.finish(self._options.shutdown_timeout)
         await self.settler.finish(_SETTLE_TIMEOUT)
+        await self.giver.finish(_SETTLE_TIMEOUT)
         self.events.flush()
         self._stop_reporting()
         empty = await asyncio.gather(*(session.close() for session in self.sessions))
@@ -220,11 +232,13 @@ class Incarnation:
     async def abandon(self) -> None:
         """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""
         self.orders.close()
+        self.sharing.close()
         for session in self.sessions:
             for held in list(session.held.values()):
                 self.pool.drop(held)
         await self.pool.finish(0.0)
         await self.settler.finish(0.0)
+        await self.giver.finish(0.0)
         self._stop_reporting()
         for session in self.sessions:
             await session.link.close()
@@ -254,6 +268,7 @@ class Incarnation:
         attempt = envelope.attempt if envelope is not None else 1
         try:
             await self._tell_start(envelope)
+            self.sharing.busy()
             if held.job_id in self.orders.cancelled:
                 outcome: Outcome = Cancelled()
             else:

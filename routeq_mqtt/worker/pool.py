@@ -24,12 +24,19 @@ class Pool:
         concurrency: how many jobs run at once.
         run: runs one job and settles it; must not raise.
         most: how many jobs to start at all; None: no limit.
+
+    Attributes:
+        ended: jobs that have ended here.
+        when_idle: called when a slot finds nothing to do.
     """
 
     def __init__(
         self, queues: Sequence[str], concurrency: int, run: Run, *, most: int | None = None
     ) -> None:
         self.running: dict[Held, asyncio.Task[None]] = {}
+        self.ended = 0
+        self.when_idle: Callable[[], None] | None = None
+        self._concurrency = concurrency
         self._waiting: dict[str, deque[Held]] = {queue: deque() for queue in queues}
         self._startable = self._waiting
         self._run = run
@@ -54,6 +61,26 @@ class Pool:
     def waiting(self, queue: str) -> int:
         """Jobs of a queue that wait for a slot."""
         return len(self._waiting[queue])
+
+    @property
+    def free(self) -> int:
+        """Slots without a job, and without one that is about to take them."""
+        startable = sum(map(len, self._startable.values()))
+        return max(0, self._concurrency - len(self.running) - startable)
+
+    @property
+    def full(self) -> bool:
+        """Every slot runs a job."""
+        return len(self.running) >= self._concurrency
+
+    def take_back(self, queue: str) -> list[Held]:
+        """Take out what waits of a queue, for others to run; nothing of one that is paused."""
+        waiting = self._startable.get(queue)
+        if not waiting or self._closed:
+            return []
+        taken = list(waiting)
+        waiting.clear()
+        return taken
 
     @property
     def empty(self) -> bool:
@@ -132,6 +159,8 @@ class Pool:
             if held is None:
                 idle: asyncio.Future[None] = loop.create_future()
                 self._idle.append(idle)
+                if self.when_idle is not None:
+                    self.when_idle()
                 await idle
                 turn_ends = loop.time() + _TURN
                 continue
@@ -144,6 +173,7 @@ class Pool:
                 task.uncancel()
             finally:
                 del self.running[held]
+                self.ended += 1
                 self._notice()
             if loop.time() > turn_ends:
                 await asyncio.sleep(0)

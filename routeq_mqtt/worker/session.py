@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.signal import Signal
@@ -20,6 +20,7 @@ from routeq_mqtt.transport.seam import ConnectOptions
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.worker.held import Held, Key
+from routeq_mqtt.worker.membership import Membership
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.surroundings import Surroundings
@@ -34,12 +35,23 @@ SESSION_EXPIRY = 7 * 86_400
 _REMEMBERED = 10_000
 _KEEP_ALIVE = 30
 _LAST_MARK = 1.0
+_BESIDE = 500
+"""Messages beyond the window: control messages, and jobs on their way back."""
 
 Ask = Callable[["QueueSession", bytes], None]
 
 
 class Jobs(Protocol):
     """Where a session's jobs run."""
+
+    @property
+    def free(self) -> int:
+        """Slots without a job."""
+        ...
+
+    def take_back(self, queue: str) -> list[Held]:
+        """Take out what waits of a queue."""
+        ...
 
     def add(self, held: Held) -> None:
         """Let a job wait for its turn."""
@@ -63,6 +75,7 @@ class QueueSession:
         gate: awaited before each connect: the worker's lease must be sound.
         answer: takes the scheduler's questions that come through the session's own topic.
         joined: called each time the session has joined its group.
+        give: takes what goes back to the scheduler, unstarted.
     """
 
     def __init__(
@@ -78,6 +91,7 @@ class QueueSession:
         gate: Callable[[], Awaitable[None]],
         answer: Ask,
         joined: Callable[[], None],
+        give: Callable[[Held], None],
     ) -> None:
         self.queue = queue
         self.client_id = client_id
@@ -87,15 +101,18 @@ class QueueSession:
         self._jobs = jobs
         self._surroundings = surroundings
         self._answer = answer
-        self._joined = joined
+        self._give = give
+        self._allowed = window
+        self._read_until = 0
+        self._seen = 0
         self._connection: Connection | None = None
         self._unsure: dict[Key, Held] = {}
         self._ended: OrderedDict[Key, bool] = OrderedDict()
         self._marks = 0
         self._mark_seen: Callable[[int], None] = lambda number: None
-        self._leaving = False
-        self._left: asyncio.Future[Any] | None = None
         self._news = Signal()
+        self._joined = joined
+        self.membership = Membership(topics.shared(queue), joined)
         self.link = Link(
             transport,
             ConnectOptions(
@@ -103,7 +120,8 @@ class QueueSession:
                 persistent=True,
                 session_expiry=SESSION_EXPIRY,
                 keep_alive=_KEEP_ALIVE,
-                receive_maximum=window,
+                # More than we hold: questions, and jobs to give back, come behind what runs.
+                receive_maximum=window + _BESIDE,
             ),
             self._deliver,
             set_up=self._set_up,
@@ -116,15 +134,14 @@ class QueueSession:
         self._switch_to(connection)
         own = self._topics.session(self.client_id)
         if self._surroundings.shares_queue:
-            await connection.publish(self._topics.broker_window, str(self._window).encode())
+            await connection.publish(self._topics.broker_window, str(self._allowed).encode())
         if not connection.session_present:
             self._decide(connection)
-        filters = () if self._leaving else self._topics.shared(self.queue)
         # A broker restart forgets shared subscriptions, so also where the session is present.
-        await connection.subscribe(own, *filters)
-        if self._unsure:
+        await connection.subscribe(own, *self.membership.filters())
+        if self._unsure or self.membership.away:
             connection.publish(own, self._mark())
-        if filters:
+        if self.membership.filters():
             self._joined()
 
     def _switch_to(self, connection: Connection) -> None:
@@ -172,12 +189,16 @@ class QueueSession:
         if held.key in self.held:
             held.key = (*held.key, object())  # without an id, and alike to the byte
         self.held[held.key] = held
-        self._jobs.add(held)
+        if self.membership.away and not self._jobs.free:
+            self._give(held)
+        else:
+            self._jobs.add(held)
         self._pause_when_full(connection)
 
     def _pause_when_full(self, connection: Connection) -> None:
         # What we are unsure of is decided by what we have yet to read.
-        if len(self.held) >= self._window and not self._unsure:
+        window = self._window + _BESIDE * self.membership.away
+        if len(self.held) >= window and not self._unsure:
             connection.pause()
 
     def _hold(self, connection: Connection, message: Message) -> Held:
@@ -213,7 +234,8 @@ class QueueSession:
         if message.payload.startswith(b"mark:"):
             if not message.retain and self._unsure:
                 self._decide(connection)
-            self._mark_seen(int(message.payload[5:]))
+            self._seen = max(self._seen, int(message.payload[5:]))
+            self._mark_seen(self._seen)
         else:
             self._answer(self, message.payload)
 
@@ -257,43 +279,65 @@ class QueueSession:
                 attempts[job_id] = max(attempt, attempts.get(job_id, 0))
         return attempts
 
+    # -- sharing (see `Shares`) ----------------------------------------------------------------
+
+    def limit(self, free: int | None) -> bool:
+        """Take `free` jobs more than run here at most; give back what waits beyond that."""
+        connection = self._connection
+        if connection is None or connection.lost.done():
+            return False
+        if self._surroundings.shares_queue:
+            self._narrow(connection, free)
+        elif free == 0:
+            self._step_out(connection)
+        elif self.membership.away:
+            if self._seen < self._read_until:
+                return False  # more lies behind that would have to go back
+            self.membership.change(connection, away=False)
+        return True
+
+    def _narrow(self, connection: Connection, free: int | None) -> None:
+        """The embedded broker takes back what we name, and gives no more than we allow."""
+        back = []
+        for held in self._jobs.take_back(self.queue) if free == 0 else ():
+            if held.connection is not connection or held.key in self._unsure:
+                self._jobs.add(held)  # the broker has yet to say whether it is ours
+            else:
+                back.append(held.message.packet_id.to_bytes(2, "big"))
+                del self.held[held.key]
+        allowed = self._window if free is None else min(self._window, len(self.held) + free)
+        if allowed != self._allowed:
+            self._allowed = allowed
+            connection.publish(self._topics.broker_window, str(allowed).encode())
+        if back:
+            connection.publish(self._topics.broker_back, b"".join(back))
+
+    def _step_out(self, connection: Connection) -> None:
+        """Out of the group; everything up to the mark goes back, what waits here first."""
+        for held in self._jobs.take_back(self.queue):
+            self._give(held)
+        if not self.membership.away:
+            self.membership.change(connection, away=True)
+            connection.publish(self._topics.session(self.client_id), self._mark())
+            self._read_until = self._marks
+        connection.resume()
+
     # -- leaving -------------------------------------------------------------------------------
 
     def leave_group(self) -> None:
         """Get no new jobs: out of the group, so that the broker gives them to others."""
-        if self._leaving:
-            return
-        self._leaving = True
-        connection = self._connection
-        if connection is not None and not connection.lost.done():
-            # Sent, not waited for: the answer may lie behind what we do not read any more.
-            self._left = asyncio.ensure_future(
-                connection.unsubscribe(*self._topics.shared(self.queue))
-            )
+        self.membership.change(self._connection, closed=True)
 
     def join_group(self) -> None:
         """Get jobs again."""
-        if not self._leaving:
-            return
-        self._leaving = False
-        connection = self._connection
-        if connection is not None and not connection.lost.done():
-            joining = asyncio.ensure_future(connection.subscribe(*self._topics.shared(self.queue)))
-            joining.add_done_callback(self._has_joined)
-            self._left = joining
-
-    def _has_joined(self, joining: asyncio.Future[list[int]]) -> None:
-        if not joining.cancelled() and joining.exception() is None:
-            self._joined()
+        self.membership.change(self._connection, closed=False)
 
     async def close(self) -> bool:
         """Disconnect; True if the session was empty and is ended, False if it is to be adopted."""
         connection = self.link.connection
         empty = connection is not None and await self._is_empty(connection)
         await self.link.close(end_session=empty)
-        if self._left is not None:
-            self._left.cancel()
-            await asyncio.gather(self._left, return_exceptions=True)
+        await self.membership.forget()
         return empty
 
     async def _is_empty(self, connection: Connection) -> bool:
@@ -307,7 +351,7 @@ class QueueSession:
         wanted = self._marks
 
         def see(number: int) -> None:
-            if number == wanted and not seen.done():
+            if number >= wanted and not seen.done():
                 seen.set_result(None)
 
         self._mark_seen = see

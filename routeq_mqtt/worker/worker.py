@@ -15,6 +15,8 @@ from routeq_mqtt.worker.incarnation import Incarnation
 from routeq_mqtt.worker.outcome import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.transport.seam import Transport
     from routeq_mqtt.worker.held import Held
@@ -36,6 +38,7 @@ class Worker:
         topics: the topics of the bus.
         clock: where time comes from.
         in_thread: keep the presence in a thread of its own; default True.
+        hook: called at each step that a fault test may want to die at.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Worker:
         topics: Topics | None = None,
         clock: Clock | None = None,
         in_thread: bool = True,
+        hook: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.online = asyncio.Event()
         self.failed_jobs = 0
@@ -55,6 +59,7 @@ class Worker:
         self._topics = topics or Topics()
         self._clock = clock or SystemClock()
         self._in_thread = in_thread
+        self._hook = hook
         self._stopping = False
         self._stop = Signal()
 
@@ -75,6 +80,7 @@ class Worker:
                 in_thread=self._in_thread,
                 ended=self._count,
                 most=self._jobs_left(),
+                hook=self._hook,
             )
             await self._live(life, deadline)
 
