@@ -17,6 +17,7 @@
     ├── SchedulerRunning        a second scheduler was started on one bus
     ├── OutboxFull              the outbox has reached its limit; nothing was kept
     ├── OutboxUnavailable       the outbox's file cannot be written or read now; nothing was kept
+    ├── JobProcessDied          the process that ran a job ended before the job did
     ├── DispatchTimeout         the broker did not acknowledge in time; the job may or may not run
     ├── RequestFailed           the scheduler answered a request with an error
     └── NoResult                a job is done, and what it returned was not kept
@@ -110,6 +111,10 @@ class OutboxFull(RouteqError):
 
 class OutboxUnavailable(RouteqError):
     """The outbox's file cannot be written or read: disk full, read-only or damaged."""
+
+
+class JobProcessDied(RouteqError):
+    """The process that ran a job (``executor = "process"``) ended before the job did; says how."""
 
 
 class DispatchTimeout(RouteqError, TimeoutError):

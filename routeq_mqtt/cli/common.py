@@ -40,6 +40,9 @@ MISCONFIGURED = 4
 NOBODY_THERE = 5
 """Exit code: no scheduler, or nobody who would hold the job; or a scheduler too many."""
 
+START_AGAIN = 6
+"""Exit code: a worker stopped politely because of --max-memory; start another one."""
+
 _EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
     (ConnectionFailed, NOT_CONNECTED),
     (ConfigurationError, MISCONFIGURED),

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
-from routeq_mqtt.cli.common import LogLevel, Url, run, set_up_logging, settings
+from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, run, set_up_logging, settings
 from routeq_mqtt.cli.signals import stopping
+from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.transport.aio import AioTransport
@@ -60,9 +61,19 @@ def worker(
     prefetch: Annotated[
         int | None, typer.Option(help="Jobs held beyond those; default: as many as run.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Plain functions that run at once; default: as many.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Worker processes; those that die are started again.")
+    ] = 1,
     app: Annotated[
         list[str], typer.Option("--app", help="Module that defines the jobs.", envvar="ROUTEQ_APP")
     ] = [],  # noqa: B006 - typer copies it
+    max_memory: Annotated[
+        float | None,
+        typer.Option(help="Stop politely above so many MB of memory: exit code 6, start it again."),
+    ] = None,
     max_jobs: Annotated[int | None, typer.Option(help="Stop after that many jobs.")] = None,
     max_time: Annotated[float | None, typer.Option(help="Stop after that many seconds.")] = None,
     timeout: Annotated[
@@ -96,14 +107,18 @@ def worker(
     from routeq_mqtt.worker.worker import Worker
 
     set_up_logging(log_level)
+    if processes > 1 and not supervised():
+        raise typer.Exit(run(lambda: Supervisor(processes).run()))
 
-    async def main() -> None:
+    async def main() -> int:
         for module in app:
             load_app(module)
         options = WorkerOptions(
             queues=tuple(name for names in queue for name in names.split(",")),
             concurrency=concurrency,
             prefetch=prefetch,
+            threads=threads,
+            max_memory=max_memory,
             max_jobs=max_jobs,
             max_time=max_time,
             timeout=timeout,
@@ -118,20 +133,22 @@ def worker(
         chosen = settings(url)
         options = replace(options, guard=chosen.guard())
         work = Worker(AioTransport(chosen.address()), options, topics=chosen.topics())
-        with stopping(work.stop):
+        with stopping(work.stop), stop_with_supervisor(work.stop):
             await work.run()
         log.info("worker stopped jobs=%d failed=%d", work.ended_jobs, work.failed_jobs)
+        return START_AGAIN if work.too_big else 0
 
-    run(main)
-    _leave_threads_behind()
+    code = run(main)
+    _leave_threads_behind(code)
+    raise typer.Exit(code)
 
 
-def _leave_threads_behind() -> None:
+def _leave_threads_behind(code: int) -> None:
     """A plain function that outlived the shutdown timeout must not keep the process alive."""
     if any(thread.name.startswith("job") for thread in threading.enumerate()):
         log.warning("leaving while plain functions still run; their jobs run again elsewhere")
         logging.shutdown()
-        os._exit(0)
+        os._exit(code)
 
 
 def scheduler(

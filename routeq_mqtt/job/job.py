@@ -52,6 +52,9 @@ class Job:
         dont_retry_on: errors that no further attempt would mend; default ().
         result_ttl: seconds for which what `handle` returns is kept for `JobHandle.result`; default
             0: it is not.
+        executor: "worker": `handle` runs in the worker, a plain function in a thread of it;
+            "process": in a process of its own, for work that computes or may crash: its timeout
+            kills the process. Default "worker".
         name: the wire name; default: the class's name.
         middleware: coroutine functions around `handle`, outermost first; default none.
 
@@ -76,6 +79,7 @@ class Job:
     fail_on_timeout: ClassVar[bool] = False
     dont_retry_on: ClassVar[tuple[type[Exception], ...]] = ()
     result_ttl: ClassVar[float] = 0
+    executor: ClassVar[str] = "worker"
     name: ClassVar[str] = "Job"
     middleware: ClassVar[Sequence[Middleware]] = ()
 

@@ -25,8 +25,12 @@ OPTIONS = (
     "fail_on_timeout",
     "dont_retry_on",
     "result_ttl",
+    "executor",
     "name",
 )
+EXECUTORS = ("worker", "process")
+"""Where ``handle()`` runs: in the worker (a plain function in a thread), or in a process."""
+
 _SIMILAR = 0.8
 _LONGEST_NAME = 200
 
@@ -59,6 +63,7 @@ _VALUES: dict[str, tuple[type, ...]] = {
     "fail_on_timeout": (bool,),
     "dont_retry_on": (tuple, type),
     "result_ttl": (int, float),
+    "executor": (str,),
 }
 """What an option is set to: a constant of another type only happens to be called alike."""
 
@@ -149,5 +154,9 @@ _RULES = {
     "fail_on_timeout": (lambda value: type(value) is bool, "True or False"),
     "dont_retry_on": (_are_errors, "a tuple of exception classes, for example (ValueError,)"),
     "result_ttl": (_is_seconds, "0 seconds or more; 0: what handle() returns is not kept"),
+    "executor": (
+        lambda value: isinstance(value, str) and value in EXECUTORS,
+        f"one of {', '.join(map(repr, EXECUTORS))}",
+    ),
     "name": (_is_name, f"a printable text of 1 to {_LONGEST_NAME} characters"),
 }

@@ -31,8 +31,11 @@ from routeq_mqtt.wire.record import REFUSED, FailedRecord
 from routeq_mqtt.wire.result import JobResult
 from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
+from routeq_mqtt.worker.processes import Processes
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.security.guard import Guard
@@ -72,7 +75,7 @@ class Executor:
         worker: its id, for failed records.
         clock: what time it is.
         limits: from the worker's flags.
-        threads: how many plain functions may run at once.
+        threads: how many plain functions may run at once; more wait for a thread.
         guard: the keys of this worker.
         reporter: makes what a job's `progress` calls.
     """
@@ -93,9 +96,11 @@ class Executor:
         self._clock = clock
         self._limits = limits
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self._processes = Processes()
 
     def close(self) -> None:
-        """Start no more threads; those that run are left alone."""
+        """Start no more threads, those that run are left alone; end the processes."""
+        self._processes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def execute(self, held: Held) -> Outcome:
@@ -152,7 +157,7 @@ class Executor:
         scope = asyncio.timeout(policy.timeout)
         try:
             async with scope:
-                value = await self._handle(job)
+                value = await self._handle(job, envelope)
         except Fail as error:
             return self._failed(held, envelope, job, "failed on purpose", error)
         except Release as error:
@@ -181,11 +186,14 @@ class Executor:
             return self._failed(held, envelope, job, "its result cannot travel", error)
         return Done(JobResult(id=held.job_id, attempt=envelope.attempt, value=packed, ttl=ttl))
 
-    async def _handle(self, job: Job) -> object:
+    async def _handle(self, job: Job, envelope: Envelope) -> object:
+        def call(inner: Job) -> Coroutine[Any, Any, object]:
+            if type(inner).executor == "process":
+                return self._processes.run(inner, envelope)
+            return self._call(inner.handle)
+
         chain = around(type(job))
-        if not chain:
-            return await self._call(job.handle)
-        return await wrapped(chain, lambda inner: self._call(inner.handle))(job)
+        return await (wrapped(chain, call) if chain else call)(job)
 
     async def _call(self, handler: Callable[..., Any], *args: object) -> object:
         if inspect.iscoroutinefunction(handler):

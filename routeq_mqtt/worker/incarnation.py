@@ -114,7 +114,7 @@ class Incarnation:
                 max_tries=options.max_tries,
                 max_deliveries=options.max_deliveries,
             ),
-            threads=options.concurrency,
+            threads=options.threads or options.concurrency,
             guard=options.guard,
             reporter=self.progress.reporter,
         )

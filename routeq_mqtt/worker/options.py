@@ -21,6 +21,9 @@ class WorkerOptions:
         queues: in order of priority: a waiting job of an earlier queue starts before one of a
             later queue.
         concurrency: jobs that run at once; default 10.
+        threads: plain functions that run at once; default: as many as concurrency.
+        max_memory: stop politely when the process has more resident memory than that, MB of 10^6
+            bytes; default: never.
         prefetch: jobs held beyond those that run, for each queue; default: as many as concurrency.
         max_jobs: stop after that many jobs; default: never.
         max_time: stop after that many seconds; default: never.
@@ -39,6 +42,8 @@ class WorkerOptions:
     queues: tuple[str, ...] = ("default",)
     concurrency: int = 10
     prefetch: int | None = None
+    threads: int | None = None
+    max_memory: float | None = None
     max_jobs: int | None = None
     max_time: float | None = None
     timeout: float | None = None
@@ -64,6 +69,8 @@ class WorkerOptions:
         lowest = {
             "concurrency": 1,
             "prefetch": 0,
+            "threads": 1,
+            "max_memory": 1,
             "max_jobs": 1,
             "max_time": 0,
             "timeout": 0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import Retry
+from routeq_mqtt.errors import JobProcessDied, Retry
 from routeq_mqtt.job.backoff import Backoff, seconds_before
 from routeq_mqtt.job.job import Job
 
@@ -106,7 +106,7 @@ def why_no_more(
     if timed_out and (last or options.get("fail_on_timeout", job_class.fail_on_timeout)):
         return "timeout"
     if last:
-        return "exception"
+        return "process died" if isinstance(error, JobProcessDied) else "exception"
     most = options.get("max_exceptions", job_class.max_exceptions)
     if most is not None and options["exceptions"] >= most:
         return "max_exceptions"

@@ -12,6 +12,7 @@ from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.worker.declaring import declare
 from routeq_mqtt.worker.incarnation import Incarnation
+from routeq_mqtt.worker.memory import resident_memory
 from routeq_mqtt.worker.outcome import Failed
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from routeq_mqtt.worker.outcome import Outcome
 
 log = logging.getLogger(__name__)
+
+_MEASURE_EVERY = 1.0
+"""Seconds between two looks at the memory (`max_memory`)."""
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks whether the queues are empty (`stop_when_empty`)."""
@@ -39,6 +43,9 @@ class Worker:
         clock: where time comes from.
         in_thread: keep the presence in a thread of its own; default True.
         hook: called at each step that a fault test may want to die at.
+
+    Attributes:
+        too_big: it stopped because of `max_memory`: start another one.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Worker:
     ) -> None:
         self.online = asyncio.Event()
         self.failed_jobs = 0
+        self.too_big = False
         self.ended_jobs = 0
         self._transport = transport
         self._options = options
@@ -90,6 +98,8 @@ class Worker:
             asyncio.create_task(life.fenced.wait(), name="worker-fenced"),
             asyncio.create_task(self._until(deadline), name="worker-max-time"),
         ]
+        if self._options.max_memory is not None:
+            waits.append(asyncio.create_task(self._until_too_big(), name="worker-max-memory"))
         if self._options.stop_when_empty:
             waits.append(asyncio.create_task(self._until_empty(life), name="worker-empty"))
         start = asyncio.create_task(life.start(), name="worker-start")
@@ -125,6 +135,13 @@ class Worker:
         if deadline == float("inf"):
             await asyncio.Future()
         await asyncio.sleep(deadline - self._clock.monotonic())
+
+    async def _until_too_big(self) -> None:
+        most = self._options.max_memory or float("inf")
+        while (used := resident_memory()) <= most:
+            await asyncio.sleep(_MEASURE_EVERY)
+        log.warning("memory=%.0f MB is more than --max-memory=%.0f: the worker stops", used, most)
+        self.too_big = True
 
     async def _until_empty(self, life: Incarnation) -> None:
         await self.online.wait()
