@@ -91,6 +91,15 @@ def show(rows: list[Row]) -> None:
         print(f"{row.scenario:44} {row.unit:7} {columns}  {len(row.runs)}")
 
 
+def show_markdown(rows: list[Row]) -> None:
+    """The same as a table for `docs/performance.md`."""
+    print("| scenario | unit | median | min | max | runs |\n|---|---|---|---|---|---|")
+    for row in rows:
+        figures = (row.median, min(row.runs), max(row.runs))
+        columns = " | ".join(f"{figure:,.{0 if figure > 1_000 else 2}f}" for figure in figures)
+        print(f"| {row.scenario} | {row.unit} | {columns} | {len(row.runs)} |")
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -98,6 +107,7 @@ def main() -> None:
     parser.add_argument("--broker", choices=KINDS, default="mosquitto")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the jobs; default 1")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--json", action="store_true", help="print machine and rows as JSON")
     told = parser.parse_args()
     names = told.scenarios or [*SCENARIOS, *OWN]
@@ -111,7 +121,7 @@ def main() -> None:
         print(json.dumps({"machine": machine(), "rows": [row.as_dict() for row in rows]}, indent=2))
         return
     print("\n".join(f"{name}: {value}" for name, value in machine().items()), end="\n\n")
-    show(rows)
+    (show_markdown if told.markdown else show)(rows)
 
 
 def _scaled(scale: float) -> Workload:
