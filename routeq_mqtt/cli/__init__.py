@@ -71,9 +71,21 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
 
 
 def _register_others(app: typer.Typer) -> None:
-    from routeq_mqtt.cli import bench, control, doctor, failed, outbox, send, show, triggers
+    from routeq_mqtt.cli import (
+        bench,
+        control,
+        doctor,
+        failed,
+        health,
+        outbox,
+        send,
+        show,
+        table,
+        triggers,
+        up,
+    )
 
-    for module in (send, show, control, doctor, bench):
+    for module in (send, show, control, doctor, bench, health, table, up):
         module.register(app)
     app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
     app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")

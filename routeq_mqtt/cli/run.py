@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, run, set_up_logging, settings
+from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
 from routeq_mqtt.errors import ConfigurationError
@@ -108,7 +109,7 @@ def worker(
 
     set_up_logging(log_level)
     if processes > 1 and not supervised():
-        raise typer.Exit(run(lambda: Supervisor(processes).run()))
+        raise typer.Exit(run(lambda: _supervise(processes)))
 
     async def main() -> int:
         for module in app:
@@ -134,13 +135,22 @@ def worker(
         options = replace(options, guard=chosen.guard())
         work = Worker(AioTransport(chosen.address()), options, topics=chosen.topics())
         with stopping(work.stop), stop_with_supervisor(work.stop):
-            await work.run()
+            async with notifying(work.online):
+                await work.run()
         log.info("worker stopped jobs=%d failed=%d", work.ended_jobs, work.failed_jobs)
         return START_AGAIN if work.too_big else 0
 
     code = run(main)
     _leave_threads_behind(code)
     raise typer.Exit(code)
+
+
+async def _supervise(processes: int) -> int:
+    """The supervisor is ready at once; each of its workers says so for itself, to nobody."""
+    online = asyncio.Event()
+    online.set()
+    async with notifying(online):
+        return await Supervisor(processes).run()
 
 
 def _leave_threads_behind(code: int) -> None:
@@ -158,6 +168,13 @@ def scheduler(
     lost_after: Annotated[
         float, typer.Option(help="Seconds that a lost worker has to come back.")
     ] = 1.0,
+    bridged: Annotated[
+        list[str],
+        typer.Option(
+            help="Queues that a bridge takes elsewhere, as cloud-*: leave them to it.",
+            envvar="ROUTEQ_BRIDGED",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     url: Url = None,
     log_level: LogLevel = "info",
 ) -> None:
@@ -170,11 +187,17 @@ def scheduler(
         chosen = settings(url)
         service = Scheduler(
             AioTransport(chosen.address()),
-            SchedulerOptions(db=db, lost_after=lost_after, guard=chosen.guard()),
+            SchedulerOptions(
+                db=db,
+                lost_after=lost_after,
+                bridged=tuple(bridged),
+                guard=chosen.guard(),
+            ),
             topics=chosen.topics(),
         )
         with stopping(service.stop):
-            await service.run()
+            async with notifying(service.online):
+                await service.run()
         log.info("scheduler stopped")
 
     run(main)
@@ -228,16 +251,12 @@ def broker(
             acl=tuple(acl),
         )
         embedded = make_broker(bind, db, access=access)
-        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def stop() -> None:
-            if not stopped.done():
-                stopped.set_result(None)
-
-        with stopping(stop):
-            async with embedded:
+        stopped, online = asyncio.Event(), asyncio.Event()
+        with stopping(stopped.set):
+            async with notifying(online), embedded:
                 log.info("broker listens on port %d db=%s", embedded.port, db)
-                await stopped
+                online.set()
+                await stopped.wait()
         log.info("broker stopped")
 
     run(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConnectionLost
@@ -37,6 +38,7 @@ class Context:
 
     Attributes:
         guard: signs what the scheduler makes, and again what an operator retries.
+        bridged: queues that a bridge of the broker takes elsewhere.
         hook: called at each step that a fault test may want to die at.
         parked: fires when there may be something to feed.
         delayed: fires when something may be due earlier than the releaser thinks.
@@ -52,6 +54,7 @@ class Context:
     surroundings: Surroundings
     hook: Hook = no_hook
     guard: Guard = OPEN
+    bridged: tuple[str, ...] = ()
     parked: Signal = field(default_factory=Signal)
     delayed: Signal = field(default_factory=Signal)
     fleet_changed: Signal = field(default_factory=Signal)
@@ -60,6 +63,13 @@ class Context:
     def delivery(self, queue: str) -> str:
         """Where the workers of a queue listen on this broker."""
         return self.surroundings.delivery_topic(queue)
+
+    def is_bridged(self, topic: str) -> bool:
+        """Whether a bridge holds what was published to an intake."""
+        prefix = self.topics.intake_prefix
+        if not self.bridged or not topic.startswith(prefix):
+            return False
+        return any(fnmatchcase(topic[len(prefix) :], name) for name in self.bridged)
 
     def has_home(self, queue: str) -> bool:
         """Whether what is published for a queue is held by somebody else than us, and should be."""

@@ -183,7 +183,7 @@ class Intake:
     # -- sorting -------------------------------------------------------------------------------
 
     async def _sort(self, message: Message, batch: Batch) -> None:
-        if message.payload == DOCTOR:
+        if message.payload == DOCTOR or self._context.is_bridged(message.topic):
             return
         handler = self._exact.get(message.topic, self._take_job)
         if message.topic.startswith(self._context.topics.store("")):

@@ -71,12 +71,15 @@ class SchedulerOptions:
         db: the SQLite file.
         lost_after: seconds between a worker's Last Will and its adoption; default 1.
         feed_window: rows of one queue in the workers' hands at most; default 2000.
+        bridged: names of queues, with ``*``, whose `$queue` messages a bridge of the broker takes
+            elsewhere: it holds them, so we do not.
         guard: signs jobs of triggers, and again what an operator retries; default: no keys.
     """
 
     db: Path
     lost_after: float = LOST_AFTER
     feed_window: int = FEED_WINDOW
+    bridged: tuple[str, ...] = ()
     guard: Guard = OPEN
 
 
@@ -156,6 +159,7 @@ class Scheduler:
             surroundings=Surroundings(self._topics, SCHEDULER_CLIENT_ID),
             hook=self._hook,
             guard=self._options.guard,
+            bridged=self._options.bridged,
         )
         self._context = context
         publisher = Publisher(context, window=self._options.feed_window)

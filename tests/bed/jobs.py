@@ -156,13 +156,26 @@ class Blocking(Job):
     key: str
 
     def handle(self) -> None:
-        port = int(os.environ["ROUTEQ_TEST_RECORDER"])
-        with socket.create_connection(("127.0.0.1", port)) as there:
-            said = {"event": "waits", "gate": self.key, "key": self.key, "id": self.job_id}
-            there.sendall(json.dumps(said).encode() + b"\n")
-            there.recv(1000)
-            said = {"event": "ran", "key": self.key, "id": self.job_id}
-            there.sendall(json.dumps(said).encode() + b"\n")
+        _block(self, self.key)
+
+
+class BlocksTheLoop(Job):
+    """What nobody should do: it waits on the event loop, and the loop with it."""
+
+    key: str
+
+    async def handle(self) -> None:
+        _block(self, self.key)
+
+
+def _block(job: Job, key: str) -> None:
+    port = int(os.environ["ROUTEQ_TEST_RECORDER"])
+    with socket.create_connection(("127.0.0.1", port)) as there:
+        said = {"event": "waits", "gate": key, "key": key, "id": job.job_id}
+        there.sendall(json.dumps(said).encode() + b"\n")
+        there.recv(1000)
+        said = {"event": "ran", "key": key, "id": job.job_id}
+        there.sendall(json.dumps(said).encode() + b"\n")
 
 
 class OldStyle(Job):

@@ -1,0 +1,13 @@
+"""What runs in the cloud for a site."""
+
+from routeq_mqtt import Job
+
+
+class TakeOrder(Job):
+    """An order that was made at a site."""
+
+    site: str
+    number: int
+
+    async def handle(self) -> None:
+        print(f"order {self.number} of {self.site}")
