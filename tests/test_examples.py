@@ -115,4 +115,5 @@ def test_each_example_is_tested_here(example: str) -> None:
         "mqtt_handler",
         "report_later",
         "devices",  # in tests/edge/test_devices.py
+        "gateway_to_cloud",  # in tests/deploy/test_gateway_to_cloud.py
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.bed.bed import Bed, free_port, mosquitto
 from tests.bed.jobs import Report
-from tests.bed.process import ROOT
+from tests.bed.process import ROOT, Process
 from tests.bed.recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,23 @@ async def test_the_site_goes_on_while_the_link_is_cut_and_nothing_is_lost(
     ran = site.recorder.ran()
     assert {key for key in ran if key.startswith("order")} == {f"order {n}" for n in range(240)}
     assert set(ran.values()) == {1}
+
+
+async def test_the_example_as_it_is(places: Places) -> None:
+    site, cloud = places
+    await cloud.scheduler()
+    worker = await Process.cli(
+        "worker", "worker", "--queue", "orders", "--app", "examples.gateway_to_cloud.jobs",
+        env=cloud.env,
+    )  # fmt: skip
+    cloud.processes.append(worker)
+    await worker.says("online")
+    await site.scheduler("--bridged", "cloud-*")
+    module = "examples.gateway_to_cloud.dispatch"
+    sender = await Process.start("sender", sys.executable, "-m", module, env=site.env)
+    assert await sender.ended() == 0, sender.output
+    for number in range(10):
+        await worker.says(f"order {number} of bern")
 
 
 async def _orders(site: ExampleBed, numbers: range) -> None:
