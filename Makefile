@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MINUTES ?= 30
 SEED ?= 0
+RUNS ?= 10000
 
-.PHONY: demo test check format bench chaos mosquitto micropython outbox-chaos clean
+.PHONY: demo test check format bench chaos model mosquitto micropython outbox-chaos clean
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
@@ -35,6 +36,9 @@ outbox-chaos: $(READY) mosquitto  ## 10,000 dispatches, links cut and producers 
 
 chaos: $(READY) mosquitto  ## Kill things at random: make chaos MINUTES=30 SEED=7
 	$(BIN)/python -m tests.faults --minutes $(MINUTES) --seed $(SEED)
+
+model: $(READY)  ## The real code in a simulated world, with deaths anywhere: make model RUNS=10000 SEED=0
+	$(BIN)/python -m tests.model --runs $(RUNS) --seed $(SEED) --processes $$(nproc)
 
 mosquitto:  ## Install mosquitto where that is possible without asking.
 	@PATH="$$PATH:/usr/sbin"; if command -v mosquitto >/dev/null && command -v mosquitto_pub >/dev/null; \

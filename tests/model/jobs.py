@@ -30,7 +30,9 @@ class Work(Job):
         run = world.started(str(self.job_id), self.attempts)
         await asyncio.sleep(self.seconds)
         if self.hopeless:
+            world.again(run)  # the failed record is on its way as a retry would be
             raise Fail("hopeless")
         if self.attempts <= self.fails:
+            world.again(run)
             raise Retry("not yet", delay=self.wait)
         world.finished(run)

@@ -48,6 +48,7 @@ class Run:
     process: Process
     at: float
     done_at: float | None = None
+    again_at: float | None = None
 
     def __str__(self) -> str:
         return f"{self.process.name}@{self.at:.3f} attempt {self.attempt}"
@@ -133,6 +134,10 @@ class World:
     def finished(self, run: Run) -> None:
         run.done_at = self.loop.now
         self.note(f"{run.process.name} has done {run.job_id[-6:]} attempt {run.attempt}")
+
+    def again(self, run: Run) -> None:
+        """It failed: its retry is on its way."""
+        run.again_at = self.loop.now
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -358,15 +363,19 @@ class World:
         self.verdict.lost = [
             job_id
             for job_id, (one, at) in self.accepted.items()
-            if job_id not in ended and not self._forgotten(one, at)
+            if job_id not in ended and not self._forgotten(job_id, one, at)
         ]
         self.verdict.stuck = rows
         return not self.verdict.lost and not rows and self.some("producer") is None
 
-    def _forgotten(self, one: Sending, at: float) -> bool:
-        """Only in the broker's memory when it was killed: the price of the default `confirm`."""
+    def _forgotten(self, job_id: str, one: Sending, at: float) -> bool:
+        """It, or its retry, was only in the broker's memory when that was killed.
+
+        The price of the default `confirm`; a job that is stored has none.
+        """
+        sent = [at, *(run.again_at for run in self.runs if run.job_id == job_id and run.again_at)]
         return one.confirm == "broker" and any(
-            saved <= at <= killed for saved, killed in self.broker_kills
+            saved <= when <= killed for when in sent for saved, killed in self.broker_kills
         )
 
     # -- duplicates ----------------------------------------------------------------------------
