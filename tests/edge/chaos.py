@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -23,6 +24,8 @@ from tests.bed.proxy import Proxy
 from tests.bed.recorder import Recorder
 
 PRODUCERS = 3
+CHUNK = 20
+"""Jobs that a producer dispatches at once."""
 
 
 class Chaos:
@@ -64,7 +67,7 @@ class Chaos:
 
     async def _cut(self) -> None:
         while True:
-            await asyncio.sleep(self._dice.uniform(0.02, 0.6))
+            await asyncio.sleep(self._dice.uniform(0.02, 0.3))
             self._proxy.cut()
             self.cuts += 1
 
@@ -81,6 +84,7 @@ class Chaos:
                 f"{number}:",
                 str(done),
                 str(share - done),
+                str(CHUNK),
                 env=self._bed.env
                 | {
                     "ROUTEQ_URL": f"mqtt://127.0.0.1:{self._proxy.port}",
@@ -88,20 +92,23 @@ class Chaos:
                 },
             )
             self._bed.processes.append(process)
-            killing = asyncio.create_task(self._kill(process))
+            chunks = (share - done) // CHUNK
+            killing = asyncio.create_task(self._kill(process, chunks))
             await process.ended()
             killing.cancel()
+            await asyncio.gather(killing, return_exceptions=True)
             said = [line.partition(" ")[2] for line in process.lines if line.startswith("kept ")]
             self.accepted.update(key for line in said for key in json.loads(line))
             # What the killed one began and did not finish may be in the file: its keys are its own.
             begun = [line.partition(" ")[2] for line in process.lines if line.startswith("next ")]
             done = max([done, *(int(line) for line in begun)])
 
-    async def _kill(self, process: Process) -> None:
-        await process.says("kept")
-        await asyncio.sleep(self._dice.uniform(0.0, 1.0))
-        self.kills += process.running
-        await process.kill()
+    async def _kill(self, process: Process, chunks: int) -> None:
+        """Kill it somewhere in the first half of what it is to do; the last one may finish."""
+        if chunks > 2:
+            await process.says("kept", times=self._dice.randrange(1, chunks // 2 + 1))
+            self.kills += process.running
+            process.send(signal.SIGKILL)
 
     async def _flush(self, patience: float) -> None:
         outbox = OutboxOptions(path=self._file, linger=0.0)

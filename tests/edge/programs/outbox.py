@@ -63,14 +63,16 @@ def die_at(step: str, jobs: str) -> None:
     asyncio.run(main())
 
 
-def count(prefix: str, first: str, jobs: str) -> None:
-    """Dispatch numbered jobs, many at once; say which are begun, and which are accepted."""
+def count(prefix: str, first: str, jobs: str, chunk: str) -> None:
+    """Dispatch numbered jobs, `chunk` at once; say which are begun, and which are accepted."""
     last = int(first) + int(jobs)
 
     async def main() -> None:
         async with Bus() as bus:
-            for start in range(int(first), last, 20):
-                keys = [f"{prefix}{number}" for number in range(start, min(start + 20, last))]
+            for start in range(int(first), last, int(chunk)):
+                keys = [
+                    f"{prefix}{number}" for number in range(start, min(start + int(chunk), last))
+                ]
                 print("next", start + len(keys), flush=True)
                 await asyncio.gather(*(bus.dispatch(Report(key=key)) for key in keys))
                 print("kept", json.dumps(keys), flush=True)
