@@ -33,13 +33,13 @@ async def strict(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
     bed = Bed("mosquitto", tmp_path, recorder)
     (tmp_path / "acl").write_text(ACL)
     bed.extra_conf = [f"acl_file {tmp_path / 'acl'}", "message_size_limit 100000"]
-    await bed.start_broker()
-    plain = bed.url
-    bed.url = plain.replace("mqtt://", "mqtt://everything@")
-    await bed.scheduler()
-    await bed.worker("default,secret", "--concurrency", "1")
-    bed.url = plain.replace("mqtt://", "mqtt://device@")
     try:
+        await bed.start_broker()
+        plain = bed.url
+        bed.url = plain.replace("mqtt://", "mqtt://everything@")
+        await bed.scheduler()
+        await bed.worker("default,secret", "--concurrency", "1")
+        bed.url = plain.replace("mqtt://", "mqtt://device@")
         yield bed
     finally:
         await bed.close()
