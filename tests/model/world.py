@@ -385,18 +385,22 @@ class World:
         for run in self.runs:
             by_job.setdefault(run.job_id, []).append(run)
         for job_id, runs in by_job.items():
-            for earlier, later in pairwise(runs):
+            for number, (earlier, later) in enumerate(pairwise(runs), 1):
                 same = earlier.done_at is not None or later.attempt <= earlier.attempt
-                if same and not self._excused(job_id, earlier):
+                if same and not self._excused(job_id, runs[:number]):
                     self.verdict.doubled.append(f"{job_id[-6:]} {earlier}, {later}")
 
-    def _excused(self, job_id: str, earlier: Run) -> bool:
-        """Its worker died or was cut off, or its sender could not know whether it had arrived."""
-        hurt = self.hurt.get(earlier.process.name, [])
-        if any(at >= earlier.at for at in hurt):
-            return True
+    def _excused(self, job_id: str, before: list[Run]) -> bool:
+        """Its worker died or was cut off, or its sender could not know whether it had arrived.
+
+        A job that is stored has a row, which drops what an earlier worker held; of any other job
+        also a worker that handed its retry over and died before the PUBACK leaves a second copy.
+        """
         one, _ = self.accepted.get(job_id, (None, 0.0))
         stored = one is not None and one.confirm == "stored"
+        for run in before[-1:] if stored else before:
+            if any(at >= run.at for at in self.hurt.get(run.process.name, [])):
+                return True
         return (job_id in self.unsure and not stored) or bool(self.broker_kills)
 
 
