@@ -47,6 +47,8 @@ _CHUNK = 500
 _STORED_CHUNK = 500
 _CHUNKS_AHEAD = 4
 """Parts of a `bulk` that wait for the broker while the next one is packed."""
+_STORE_AGAIN = 2.0
+"""Seconds until a durable dispatch without a reply is sent again; its ids are dropped if known."""
 
 
 class Bus(Controls, Outcomes):
@@ -425,7 +427,7 @@ class Bus(Controls, Outcomes):
         topic = self._topics.store(queue)
         while True:
             try:
-                await self.requests.exchange(topic, payloads, timeout=limit)
+                await self.requests.exchange(topic, payloads, timeout=limit, again=_STORE_AGAIN)
             except ConnectionLost:
                 continue
             return

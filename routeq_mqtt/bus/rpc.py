@@ -42,8 +42,18 @@ class Requests:
         """
         return await self.exchange(self._sender.topics.rpc(method), args, timeout=timeout)
 
-    async def exchange(self, topic: str, args: object, *, timeout: float) -> Any:  # noqa: ANN401
-        """Publish a request to a topic of the scheduler's and return its reply."""
+    async def exchange(
+        self, topic: str, args: object, *, timeout: float, again: float | None = None
+    ) -> Any:  # noqa: ANN401
+        """Publish a request to a topic of the scheduler's and return its reply.
+
+        Args:
+            topic: where it goes.
+            args: what it says.
+            timeout: seconds to wait for the reply.
+            again: seconds after which a request that may be repeated is sent again: a scheduler
+                that dies after its commit replies to nobody. None: never.
+        """
         await self.listen()
         correlation = new_id()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -51,13 +61,14 @@ class Requests:
         request = pack({"reply": self._reply_topic, "id": correlation, "args": args})
         try:
             async with asyncio.timeout(timeout):
-                connection = await self._sender.link.ready()
-                await self._sender.to_scheduler(topic, request)
-                # The reply goes to a session that ends with its connection.
-                either: set[asyncio.Future[Any]] = {reply, connection.lost}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if not reply.done():
-                    raise ConnectionLost(f"the connection ended before {topic!r} was answered")
+                while not reply.done():
+                    connection = await self._sender.link.ready()
+                    await self._sender.to_scheduler(topic, request)
+                    # The reply goes to a session that ends with its connection.
+                    either: set[asyncio.Future[Any]] = {reply, connection.lost}
+                    await asyncio.wait(either, timeout=again, return_when=asyncio.FIRST_COMPLETED)
+                    if connection.lost.done() and not reply.done():
+                        raise ConnectionLost(f"the connection ended before {topic!r} was answered")
                 return reply.result()
         except TimeoutError:
             raise NoScheduler(

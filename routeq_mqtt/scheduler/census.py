@@ -37,6 +37,7 @@ class Census:
         self._sessions: set[str] = set()
         self._done: list[tuple[str, int]] = []
         self._moved: set[str] = set()
+        self._adopted: set[str] = set()
         self._turn = asyncio.Lock()
         publisher.releasing = self._released
 
@@ -60,7 +61,9 @@ class Census:
                 released.pop(job_id, None)
             self._number += 1
             self._asked = released
-            self._sessions = self._all_sessions()
+            everybody = self._all_sessions()
+            self._adopted &= everybody
+            self._sessions = everybody - self._adopted
         await self.ask_again()
 
     async def ask_again(self) -> None:
@@ -103,10 +106,14 @@ class Census:
             asked = self._asked.pop(job_id, None)
             if asked is not None:
                 self._done.append((job_id, asked[0]))
-        await self.answered_for(str(args.get("session")))
+        await self._heard_of(str(args.get("session")))
 
-    async def answered_for(self, session: str) -> None:
-        """Nothing more is to be learned of a session: it answered, or it was adopted."""
+    async def adopted(self, session: str) -> None:
+        """Nothing more is to be learned of a session: what it held is here."""
+        self._adopted.add(session)
+        await self._heard_of(session)
+
+    async def _heard_of(self, session: str) -> None:
         self._sessions.discard(session)
         await self._close_if_complete()
 
@@ -118,6 +125,7 @@ class Census:
             return
         # Only now: what was released while we waited for the disk is no longer among them.
         missing, self._asked = self._asked, {}
+        self._publisher.unsure.clear()
         if missing:
             log.warning("nobody holds %d released rows, parked again", len(missing))
             try:

@@ -30,6 +30,7 @@ class Publisher:
     Attributes:
         in_flight: rows of each queue that are released and not yet done.
         publishing: ids of rows that are on their way and not yet acknowledged.
+        unsure: ids of released rows whose PUBACK we did not see; a census makes sure.
         releasing: called with the ids of rows that are about to be released.
 
     Args:
@@ -42,6 +43,7 @@ class Publisher:
         self.window = window
         self.in_flight: Counter[str] = Counter()
         self.publishing: set[str] = set()
+        self.unsure: set[str] = set()
         self.releasing: Callable[[set[str]], None] = lambda ids: None
         self._pace = Pace()
 
@@ -80,8 +82,12 @@ class Publisher:
         self.releasing(ids)
         try:
             reasons = await self._publish(rows)
+        except BaseException:
+            self.unsure |= ids
+            raise
         finally:
             self.publishing -= ids
+        self.unsure |= {r.id for r, reason in zip(rows, reasons, strict=True) if reason is None}
         back = [
             row
             for row, reason in zip(rows, reasons, strict=True)

@@ -29,6 +29,9 @@ SILENT_AFTER = 2 * HEARTBEAT + 1.0
 
 _COMES_BACK_WITHIN = 3.0
 """Seconds for a worker that we find lost when we connect: a broker that restarts says so of all."""
+PATIENCE = 6.0
+"""Seconds after a reconnect of our own in which no lost worker is adopted: a broker that stops
+sends every Last Will, and its workers are back within the longest wait of their links, 5 s."""
 
 _REMEMBERED = 3_600.0
 _AGAIN = 0.5
@@ -60,6 +63,7 @@ class Reaper:
         self._lost_since: dict[str, float] = {}
         self._adopting: dict[str, asyncio.Task[None]] = {}
         self._forget_at: dict[str, float] = {}
+        self._patient_until = 0.0
 
     async def run(self) -> None:
         """Look whenever the fleet changed, and when a worker may have fallen silent."""
@@ -70,6 +74,10 @@ class Reaper:
             changed = await self._context.fleet_changed.wait(wait)
             if not changed and wait is not None:
                 self._forgive(clock.monotonic() - slept_at - wait)
+
+    def reconnected(self) -> None:
+        """Our connection broke and is back: most likely everybody's did."""
+        self._patient_until = self._context.clock.monotonic() + PATIENCE
 
     def _forgive(self, late: float) -> None:
         """We were stopped or starved ourselves: silence of others says nothing."""
@@ -112,8 +120,9 @@ class Reaper:
             log.warning("worker=%s is silent for %.0f s", worker, silent)
         elif status.state == "lost":
             since = self._lost_since.setdefault(worker, now)
-            if now - since < self._lost_after:
-                return self._lost_after - (now - since)
+            due = max(since + self._lost_after, self._patient_until)
+            if now < due:
+                return due - now
         self._lost_since.pop(worker, None)
         self._adopt(member, status)
         return None
@@ -155,7 +164,7 @@ class Reaper:
         running = dict(member.load.running)
         for queue, session in zip(status.queues, status.sessions, strict=True):
             await self._adopt_session(session, queue, running, charge=not polite)
-            await self._census.answered_for(session)
+            await self._census.adopted(session)
         await self._census.ask()  # a row that it had and its broker forgot is nowhere now
         await self._say(status, "adopted")
         await self._context.say(self._context.topics.running(status.id), b"")

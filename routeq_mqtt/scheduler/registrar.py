@@ -17,6 +17,7 @@ from routeq_mqtt.wire.record import REFUSED, FailedRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from routeq_mqtt.presence.status import SchedulerStatus
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import FailedRow
     from routeq_mqtt.transport.seam import Message
@@ -31,13 +32,15 @@ class Registrar:
 
     Args:
         context: what the roles share.
-        instance: of this scheduler.
+        status: of this scheduler.
         others: methods of other roles, by their names on the wire.
     """
 
-    def __init__(self, context: Context, instance: str, others: Mapping[str, Method]) -> None:
+    def __init__(
+        self, context: Context, status: SchedulerStatus, others: Mapping[str, Method]
+    ) -> None:
         self._context = context
-        self._instance = instance
+        self._status = status
         self._methods: dict[str, Method] = {
             "ping": self._ping,
             "sizes": self._sizes,
@@ -71,7 +74,7 @@ class Registrar:
             self._context.reply(request, result=result)
 
     async def _ping(self, args: dict[str, Any]) -> object:
-        return {"instance": self._instance, "now": self._context.clock.now()}
+        return asdict(self._status) | {"now": self._context.clock.now()}
 
     async def _sizes(self, args: dict[str, Any]) -> object:
         sizes = {

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.errors import RouteqError, SchedulerRunning
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
 from routeq_mqtt.scheduler.balancer import Balancer
@@ -19,7 +21,8 @@ from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
 from routeq_mqtt.scheduler.feeder import Feeder
-from routeq_mqtt.scheduler.guard import refuse_second, running
+from routeq_mqtt.scheduler.guard import Place, refuse_second, running
+from routeq_mqtt.scheduler.handover import Handover
 from routeq_mqtt.scheduler.intake import Intake
 from routeq_mqtt.scheduler.janitor import Janitor
 from routeq_mqtt.scheduler.orders import OrderBook
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from routeq_mqtt.clock import Clock
-    from routeq_mqtt.errors import SchedulerRunning
     from routeq_mqtt.transport.seam import Connection, Message, Transport
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ _GATHER = 0.2
 """Seconds in which changes of the fleet are gathered into one census."""
 
 OpenStore = Callable[["Path"], Awaitable[Store]]
+_HAND_OVER_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +175,14 @@ class Scheduler:
         self._intake = Intake(context, publisher, self._control, self._census, self._triggers)
         self._registrar = Registrar(
             context,
-            self._status.instance,
+            self._status,
             self._control.methods | self._triggers.methods | results.methods,
         )
         self._requests: set[asyncio.Task[None]] = set()
         self._reaper = reaper = Reaper(
             context, self._transport, self._census, lost_after=self._options.lost_after
         )
+        self._place = Place(self._transport, self._topics, self._clock, self._status)
         context.link = self._make_link()
         context.link.start()
         roles = {
@@ -188,8 +192,32 @@ class Scheduler:
             "reaper": reaper.run(),
             "janitor": Janitor(context, self._control.tidy, results.purge).run(),
             "online": self._say_online(),
+            "guard": self._until_second(),
         }
-        await self._until_ended(roles)
+        try:
+            await self._until_ended(roles)
+        except SchedulerRunning:
+            await self._hand_over(store, publisher)
+            raise
+
+    async def _until_second(self) -> None:
+        raise running(await self._place.leave)
+
+    async def _hand_over(self, store: Store, publisher: Publisher) -> None:
+        """The other scheduler gets what we took in meanwhile."""
+        sender = Sender(
+            self._transport, self._topics, f"routeq-handover-{self._status.instance}",
+            clock=self._clock,
+        )  # fmt: skip
+        sender.link.start()
+        try:
+            async with asyncio.timeout(_HAND_OVER_WITHIN):
+                await sender.link.ready()
+                await Handover(store, sender).run(publisher.unsure)
+        except (TimeoutError, RouteqError) as error:
+            log.error("rows stay in db=%s: start it alone once more: %s", self._options.db, error)
+        finally:
+            await sender.link.close()
 
     async def _until_ended(self, roles: dict[str, Coroutine[None, None, None]]) -> None:
         """Run the roles; one that raises ends the scheduler: it restarts with all of its rows."""
@@ -230,10 +258,12 @@ class Scheduler:
             ),
             self._deliver,
             set_up=self._set_up,
+            gate=self._place.check,
             max_wait=1.0,
         )
 
     async def _set_up(self, connection: Connection) -> None:
+        self._place.connected()
         topics, surroundings = self._topics, self._context.surroundings
         # The members stay: a broker that lost its memory has forgotten their statuses; those that
         # are gone for good fall silent.
@@ -269,7 +299,9 @@ class Scheduler:
             await self._ask(self._census.ask)
             self._context.fleet_changed.fire()
             self._context.parked.fire()
-            if not self.online.is_set():
+            if self.online.is_set():
+                self._reaper.reconnected()
+            else:
                 self.online.set()
                 log.info("scheduler instance=%s online", self._status.instance)
             await self._keep_asking(connection)
@@ -343,20 +375,10 @@ class Scheduler:
         task.add_done_callback(self._requests.discard)
 
     def _look_at_other(self, connection: Connection, message: Message) -> None:
-        """Two by force: the one that started later leaves."""
+        """The Last Will of another instance must not be the last word: we are here."""
         if message.dup:
             return  # what a predecessor that was killed had not acknowledged: it does not run
         other = decode(SchedulerStatus, message.payload) if message.payload else None
-        if other is None or other.instance == self._status.instance or other.state != "online":
-            if other is not None and other.instance != self._status.instance and not message.retain:
-                self._publish_status(connection)
-            return
-        if not message.retain and (other.started_at, other.instance) < (
-            self._status.started_at,
-            self._status.instance,
-        ):
-            self._fail(running(other))
-
-    def _fail(self, error: SchedulerRunning) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(error)
+        gone = other is not None and other.state != "online" and not message.retain
+        if gone and other is not None and other.instance != self._status.instance:
+            self._publish_status(connection)

@@ -87,6 +87,7 @@ DONE = """
 UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
 WHERE id = ? AND state <> 'done' AND attempt <= ?
 """
+FORGET = "DELETE FROM jobs WHERE id = ?"
 TOMBSTONE = "UPDATE jobs SET state = 'done', done_at = ?, envelope = x'' WHERE id = ?"
 PURGE = """
 DELETE FROM jobs WHERE id IN (

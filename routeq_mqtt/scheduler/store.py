@@ -129,6 +129,10 @@ class Store:
         )
         return [(str(job_id), int(attempt), int(times)) for job_id, attempt, times in rows]
 
+    async def forget(self, ids: Iterable[str]) -> None:
+        """Delete rows: somebody else has them now."""
+        await self._db.write(sql.FORGET, [(job_id,) for job_id in ids])
+
     async def get(self, job_id: str) -> Row | None:
         """One row."""
         rows = _rows(await self._db.read(sql.GET, (job_id,)))

@@ -186,6 +186,13 @@ class _Client(aiomqtt.Client):
 
         self._loop.call_soon_threadsafe(start)
 
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        # Our writer is added a turn later than paho asks for it, so paho may have taken it back
+        # already: left with the loop, it would spoil the next socket of the same number.
+        if sock.fileno() >= 0:
+            self._loop.remove_writer(sock.fileno())
+        super()._on_socket_close(client, userdata, sock)
+
     async def _misc_loop(self) -> None:
         # paho pings when nothing was sent for keep_alive; the broker waits 1.5 times that.
         client = self._client

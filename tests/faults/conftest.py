@@ -14,4 +14,5 @@ from tests.faults.site import Site
 async def site(bed: Bed) -> AsyncIterator[Site]:
     one = Site(bed)
     yield one
+    one.keep_logs()
     one.ledger.close()

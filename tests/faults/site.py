@@ -25,6 +25,7 @@ class Site:
         self.bed = bed
         self.ledger = Ledger(bed.folder / "ledger.jsonl")
         self.workers: list[Process] = []
+        self.producers: list[Process] = []
         self.scheduler: Process | None = None
 
     @property
@@ -35,6 +36,14 @@ class Site:
 
     async def start_scheduler(self, *flags: str) -> Process:
         self.scheduler = await self.bed.scheduler(*flags)
+        return self.scheduler
+
+    async def start_scheduler_soon(self) -> Process:
+        """One that may have to wait for its broker."""
+        self.scheduler = await Process.cli(
+            "scheduler", "scheduler", "--db", str(self.db), env=self.env
+        )
+        self.bed.processes.append(self.scheduler)
         return self.scheduler
 
     async def start_dying_scheduler(self, step: str, times: int = 1) -> Process:
@@ -67,7 +76,17 @@ class Site:
             *flags, env=self.env | {"ROUTEQ_TIMEOUT": "60"},
         )  # fmt: skip
         self.bed.processes.append(process)
+        self.producers.append(process)
         return process
+
+    async def end_producers(self) -> None:
+        """Each finishes the dispatch that it is in."""
+        for producer in self.producers:
+            producer.send(signal.SIGTERM)
+        for producer in self.producers:
+            # One that has hardly started has no handler yet, and has promised nothing.
+            assert await producer.ended() in {0, -signal.SIGTERM}, producer.output
+        self.producers.clear()
 
     @property
     def db(self) -> Path:
@@ -88,7 +107,8 @@ class Site:
         """SIGTERM, and wait: by its promise no fault that could double anything."""
         self.workers.remove(worker)
         self.fault("worker SIGTERM")
-        assert await worker.stop() == 0, worker.output
+        # One that has hardly started has no handler yet, and holds nothing.
+        assert await worker.stop() in {0, -signal.SIGTERM}, worker.output
 
     async def kill_scheduler(self) -> None:
         assert self.scheduler is not None
@@ -101,6 +121,27 @@ class Site:
         else:
             self.fault("broker kill -9" if self.bed.shares_queue else FORGETFUL)
         await self.bed.stop_broker(number)
+
+    async def power_cut(self) -> None:
+        """Everything at once, kill -9."""
+        assert self.scheduler is not None
+        assert self.bed.broker is not None
+        broker = self.bed.broker
+        dying = [broker, self.scheduler, *self.workers, *self.producers]
+        for process in dying:
+            process.send(signal.SIGKILL)
+        self.fault("broker kill -9" if self.bed.shares_queue else FORGETFUL)
+        self.fault("worker kill -9 with everything else", *self.workers)
+        for process in dying:
+            await process.ended()
+        self.workers.clear()
+        self.producers.clear()
+
+    def keep_logs(self) -> None:
+        """What every process said, beside the ledger."""
+        for number, process in enumerate(self.bed.processes):
+            path = self.bed.folder / f"{number}-{process.name.replace(' ', '-')}.log"
+            path.write_text(process.output)
 
     # -- reading -------------------------------------------------------------------------------
 

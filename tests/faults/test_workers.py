@@ -32,13 +32,12 @@ async def test_workers_are_killed_in_the_middle_of_many_short_jobs(site: Site) -
     await site.start_scheduler()
     for _ in range(2):
         await site.start_worker("--concurrency", "10")
-    producer = await site.start_producer("short", "--rate", "300", "--seconds", "0.02")
+    await site.start_producer("short", "--rate", "300", "--seconds", "0.02")
     for done in (100, 300, 500):
         await site.until("end", done)
         await site.kill_worker(site.workers[0])
         await site.start_worker("--concurrency", "10")
-    producer.send(signal.SIGTERM)
-    await producer.ended()
+    await site.end_producers()
     verdict = await site.settled()
     verdict.assert_sound()
     assert len(verdict.doubled) <= 3 * 10 + 3
@@ -47,11 +46,10 @@ async def test_workers_are_killed_in_the_middle_of_many_short_jobs(site: Site) -
 async def test_a_worker_is_killed_right_after_it_came(site: Site) -> None:
     await site.start_scheduler()
     await site.start_worker("--concurrency", "5")
-    producer = await site.start_producer("early", "--rate", "200", "--seconds", "0.02")
+    await site.start_producer("early", "--rate", "200", "--seconds", "0.02")
     for _ in range(3):
         await site.kill_worker(await site.start_worker())
-    producer.send(signal.SIGTERM)
-    await producer.ended()
+    await site.end_producers()
     (await site.settled()).assert_sound()
 
 
@@ -125,13 +123,12 @@ async def test_a_rolling_restart_neither_loses_nor_doubles(site: Site) -> None:
     await site.start_scheduler()
     for _ in range(3):
         await site.start_worker("--concurrency", "5")
-    producer = await site.start_producer("rolling", "--rate", "200", "--seconds", "0.05")
+    await site.start_producer("rolling", "--rate", "200", "--seconds", "0.05")
     await site.until("end", 50)
     for worker in list(site.workers):
         await site.start_worker("--concurrency", "5")
         await site.stop_worker(worker)
-    producer.send(signal.SIGTERM)
-    await producer.ended()
+    await site.end_producers()
     verdict = await site.settled()
     verdict.assert_sound()
     assert not verdict.doubled

@@ -80,8 +80,9 @@ def _judge_one(key: str, story: list[Line], faults: list[Line], verdict: Verdict
     if len(starts) > raised + 1 or len(outcomes) > 1:
         verdict.doubled[key] = _cause(story, starts, faults)
     for before, after in itertools.pairwise(starts):
-        death = _death(before, after, story, faults)
-        if death is not None and death["kind"] == "worker kill -9":
+        kills = [fault for fault in faults if fault["kind"] == "worker kill -9"]
+        death = _death(before, after, story, kills)
+        if death is not None:
             verdict.recovery.append(after["at"] - death["at"])
 
 

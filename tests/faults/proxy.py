@@ -1,0 +1,78 @@
+"""A TCP proxy on loopback whose line can be cut, blocked or slowed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+_CHUNK = 1 << 16
+
+
+class Proxy:
+    """Forwards connections to a port.
+
+    Attributes:
+        delay: seconds that each chunk is held up, in each direction.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.delay = 0.0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._refusing = False
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.heal()
+        self.cut()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
+            return
+        with contextlib.suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            self._writers |= {writer, back}
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        writer.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+    def cut(self, *, refuse: bool = False) -> None:
+        """Break every connection with a reset; `refuse`: and each new one, until `heal`."""
+        self._refusing = refuse
+        for writer in list(self._writers):
+            writer.transport.abort()
+        self._writers.clear()
+
+    def block(self) -> None:
+        """Half-open: connections stay, and nothing passes in either direction."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """As if nothing had been."""
+        self._refusing = False
+        self.delay = 0.0
+        self._flowing.set()

@@ -1,0 +1,121 @@
+"""Brokers that restart or are killed, networks that are cut, and a power cut."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+
+import pytest
+
+from tests.faults.proxy import Proxy
+from tests.faults.site import Site
+
+LOAD = ("--rate", "150", "--seconds", "0.05")
+
+
+async def test_a_broker_restart_under_load(site: Site) -> None:
+    """Workers come back one after the other: the groups are empty meanwhile."""
+    await site.start_scheduler()
+    for _ in range(2):
+        await site.start_worker("--concurrency", "5")
+    await site.start_producer("plain", *LOAD)
+    await site.start_producer("later", "--delayed", "0.5", "--failing", "0.2", *LOAD)
+    for ended in (100, 400):
+        await site.until("end", ended)
+        for worker in site.workers:
+            worker.send(signal.SIGSTOP)  # they come back a little later than everybody else
+        await site.stop_broker()
+        await site.bed.start_broker()
+        sent = site.count("sent")
+        await site.until("sent", sent + 50)
+        for worker in site.workers:
+            worker.send(signal.SIGCONT)
+    await site.end_producers()
+    (await site.settled()).assert_sound()
+
+
+async def test_a_broker_is_killed_under_load(site: Site) -> None:
+    """Stored jobs survive it everywhere; on the embedded broker with a database plain ones do."""
+    await site.start_scheduler()
+    for _ in range(2):
+        await site.start_worker("--concurrency", "5")
+    await site.start_producer("stored", "--confirm", "stored", *LOAD)
+    await site.start_producer("stored-later", "--confirm", "stored", "--delayed", "1", *LOAD)
+    if site.bed.shares_queue:
+        await site.start_producer("plain", *LOAD)
+    for ended in (100, 300, 500):
+        await site.until("end", ended)
+        await site.stop_broker(signal.SIGKILL)
+        await site.bed.start_broker()
+    await site.end_producers()
+    (await site.settled()).assert_sound()
+
+
+@pytest.mark.parametrize("way", ["half-open", "slow", "flapping"])
+async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str) -> None:
+    proxy = Proxy(site.bed.port)
+    await proxy.start()
+    await site.start_scheduler()
+    cut = await site.start_worker("--concurrency", "5", url=proxy.url)
+    await site.start_worker("--concurrency", "5")
+    await site.start_producer("cut", *LOAD)
+    await site.until("end", 50)
+    if way == "half-open":
+        proxy.block()
+        site.fault("network half-open", cut, lasts=12.0)
+        # Adopted, or given away: what it held runs elsewhere; then it comes back.
+        started = {line["key"] for line in site.events("start") if line["pid"] == cut.pid}
+        ended = {line["key"] for line in site.events("end")}
+        await _until_ended(site, started - ended)
+        proxy.heal()
+    elif way == "slow":
+        site.fault("network slow")
+        proxy.delay = 0.2
+        await site.until("end", site.count("end") + 600)
+        proxy.heal()
+    else:
+        site.fault("network flapping", cut, lasts=8.0)
+        for _ in range(8):
+            proxy.cut()
+            await site.until("end", site.count("end") + 100)
+    await site.end_producers()
+    verdict = await site.settled()
+    verdict.assert_sound()
+    if way == "slow":
+        assert not verdict.doubled
+    await site.start_worker()
+    await proxy.stop()
+
+
+async def _until_ended(site: Site, keys: set[str]) -> None:
+    async with asyncio.timeout(60):
+        while keys - {line["key"] for line in site.events("end")}:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_power_cut_in_every_order(site: Site) -> None:
+    """All at once, kill -9; then everything starts again, in every order one after the other."""
+    stored = ("--confirm", "stored", "--rate", "100", "--seconds", "0.05", "--delayed", "0.3")
+    everything = list(itertools.permutations(("broker", "scheduler", "worker", "producer")))
+    await _start(site, ("scheduler", "worker", "producer"), 0, stored)
+    for number, order in enumerate(everything[:: 3 if site.bed.shares_queue else 4], 1):
+        await site.until("end", site.count("end") + 20)
+        await site.power_cut()
+        await _start(site, order, number, stored)
+    await site.end_producers()
+    (await site.settled()).assert_sound()
+
+
+async def _start(site: Site, order: tuple[str, ...], number: int, stored: tuple[str, ...]) -> None:
+    for what in order:
+        if what == "broker":
+            await site.bed.start_broker()
+        elif what == "scheduler":
+            await site.start_scheduler_soon()
+        elif what == "worker":
+            await site.start_worker("--concurrency", "5", online=False)
+        else:
+            await site.start_producer(f"cut-{number}", *stored)
+            if site.bed.shares_queue:
+                await site.start_producer(f"plain-{number}", "--rate", "50")
