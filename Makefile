@@ -7,7 +7,7 @@ MINUTES ?= 30
 SEED ?= 0
 RUNS ?= 10000
 
-.PHONY: demo test check format bench chaos model mosquitto micropython outbox-chaos clean
+.PHONY: demo test check format bench bench-peers chaos model mosquitto micropython outbox-chaos clean
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
@@ -33,6 +33,9 @@ bench: $(READY) mosquitto  ## Speed of this machine, printed.
 
 outbox-chaos: $(READY) mosquitto  ## 10,000 dispatches, links cut and producers killed: make outbox-chaos SEED=7
 	$(BIN)/python -m tests.edge.chaos --seed $(SEED)
+
+bench-peers: $(READY) mosquitto  ## The same for other job queues on Redis, into docs/performance.md.
+	$(BIN)/python -m benchmarks.peers
 
 chaos: $(READY) mosquitto  ## Kill things at random: make chaos MINUTES=30 SEED=7
 	$(BIN)/python -m tests.faults --minutes $(MINUTES) --seed $(SEED)
