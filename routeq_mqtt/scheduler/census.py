@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler.rows import StoreUnavailable
+from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Census:
     def __init__(self, context: Context, publisher: Publisher) -> None:
         self._context = context
         self._publisher = publisher
-        self._number = 0
+        self._number = ""
         self._asked: dict[str, tuple[int, int]] = {}
         self._sessions: set[str] = set()
         self._done: list[tuple[str, int]] = []
@@ -59,7 +60,7 @@ class Census:
             released = {job_id: (attempt, times) for job_id, attempt, times in rows}
             for job_id in self._moved:
                 released.pop(job_id, None)
-            self._number += 1
+            self._number = new_id()  # an answer to a scheduler before us is none to us
             self._asked = released
             everybody = self._all_sessions()
             self._adopted &= everybody
@@ -137,7 +138,7 @@ class Census:
         await self._publisher.count()
         self._context.parked.fire()
 
-    async def _report_done(self, number: int) -> bool:
+    async def _report_done(self, number: str) -> bool:
         """Make tombstones of what was done; whether the census is still the same afterwards."""
         done, self._done = self._done, []
         if done:
