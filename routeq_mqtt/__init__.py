@@ -2,6 +2,7 @@
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
+from routeq_mqtt.bus.flows import BatchHandle, BatchProgress, batch, batch_of, chain
 from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, Progress
 from routeq_mqtt.bus.size import QueueSize
 from routeq_mqtt.bus.sync import SyncBus
@@ -35,6 +36,7 @@ from routeq_mqtt.errors import (
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.job import Job
 from routeq_mqtt.job.middleware import middleware, remove_middleware
+from routeq_mqtt.job.schedule import cron, every
 from routeq_mqtt.job.trigger import trigger
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.version import VERSION
@@ -58,6 +60,13 @@ __all__ = [
     "Progress",
     "middleware",
     "remove_middleware",
+    "every",
+    "cron",
+    "chain",
+    "batch",
+    "batch_of",
+    "BatchHandle",
+    "BatchProgress",
     "Retry",
     "Release",
     "Fail",

@@ -30,6 +30,7 @@ HOMES: dict[str, set[str]] = {
     "msgpack": {"wire/packing.py"},
     "aiosqlite": {"scheduler/database.py"},
     "tenacity": {"transport/patience.py"},
+    "cronsim": {"job/schedule.py"},
     "typer": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli/common.py"},

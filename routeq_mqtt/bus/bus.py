@@ -24,6 +24,7 @@ from routeq_mqtt.errors import (
     PayloadTooLarge,
 )
 from routeq_mqtt.job.codec import pack_job, to_envelope
+from routeq_mqtt.job.job import is_planned
 from routeq_mqtt.job.options import check_option
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings import Settings
@@ -31,6 +32,7 @@ from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.options import needs_admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -191,6 +193,9 @@ class Bus(Controls, Outcomes):
     ) -> JobHandle:
         """Send a job; returns its id once somebody holds it.
 
+        One whose class says `unique_for`, `debounce_for` or `throttle_for` is admitted by the
+        scheduler; then the id may be that of the job that is there already.
+
         Args:
             job: what to run.
             queue: default: its class's.
@@ -215,12 +220,14 @@ class Bus(Controls, Outcomes):
                 PackingError are raised.
         """
         special = delay or run_at is not None or expires_at is not None or headers
-        if special or result_ttl is not None or self.outgoing is not None:
+        if special or result_ttl is not None or self.outgoing is not None or is_planned(type(job)):
             envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
             if result_ttl is not None:
                 check_option("dispatch", "result_ttl", result_ttl)
                 envelope = envelope.evolve(options={**envelope.options, "result_ttl": result_ttl})
-            return await self._dispatch(envelope, confirm, timeout)
+            handle = await self._dispatch(envelope, confirm, timeout)
+            job.job_id = str(handle)
+            return handle
         _check_delay(delay, None)
         if queue is not None:
             check_queue_name(queue, "dispatch: queue")
@@ -259,11 +266,15 @@ class Bus(Controls, Outcomes):
     ) -> JobHandle:
         payload = self._pack(envelope)
         job_id, name = str(envelope.id), str(envelope.queue)
+        if needs_admission(envelope.options):
+            confirm = "stored"
         if self.outgoing is not None:
             await self.outgoing.put([(envelope, payload)], confirm)
             return JobHandle(job_id, self)
         async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
-            if confirm != "stored" and (envelope.delay is not None or envelope.run_at is not None):
+            if confirm == "stored":
+                [job_id] = await self._store(name, [payload], timeout)
+            elif envelope.delay is not None or envelope.run_at is not None:
                 await self._until_sent(self._topics.schedule, payload)
             else:
                 await self._hand_over(name, payload, confirm, timeout)
@@ -318,10 +329,11 @@ class Bus(Controls, Outcomes):
                 if len(ahead) == _CHUNKS_AHEAD:
                     await ahead[0]
                     ahead.popleft()
+                at = len(ids)
                 packed = [self._pack_now(job, queue) for job in chunk]
                 ids += [job_id for job_id, _, _ in packed]
                 jobs_of = [(name, payload) for _, name, payload in packed]
-                sending = self._send_chunk(jobs_of, confirm, timeout)
+                sending = self._send_chunk(jobs_of, _to_store(chunk, confirm), ids, at, timeout)
                 ahead.append(asyncio.create_task(sending, name="bulk"))
                 await asyncio.sleep(0)  # it goes out while the next ones are packed
             for task in ahead:
@@ -333,14 +345,45 @@ class Bus(Controls, Outcomes):
         return ids
 
     async def _send_chunk(
-        self, packed: Sequence[tuple[str, bytes]], confirm: Confirm | None, timeout: float | None
+        self,
+        packed: Sequence[tuple[str, bytes]],
+        stored: Sequence[int],
+        ids: list[str],
+        at: int,
+        timeout: float | None,
     ) -> None:
+        """To the queues; those numbered in `stored` to the scheduler, whose answers go to `ids`."""
         async with self._within(timeout, f"bulk of {len(packed)} jobs"):
-            if confirm == "stored":
-                await self._store_all(packed, timeout)
-            else:
-                while packed:
-                    packed = await self.sender.send_many(packed)
+            if stored:
+                answers = await self._store_all([packed[number] for number in stored], timeout)
+                for number, answer in zip(stored, answers, strict=True):
+                    ids[at + number] = answer
+                others = set(range(len(packed))).difference(stored)
+                packed = [packed[number] for number in sorted(others)]
+            while packed:
+                packed = await self.sender.send_many(packed)
+
+    def envelope(self, job: Job, *, delay: float | None = None) -> Envelope:
+        """What `dispatch` would send; the job has its id then."""
+        return self._envelope(job, None, delay, None, None, None)
+
+    async def store(
+        self, envelopes: Sequence[Envelope], *, timeout: float | None = None, **more: object
+    ) -> list[str]:
+        """Have the scheduler take in envelopes in one transaction; see `flows`.
+
+        Args:
+            envelopes: 500 at most.
+            timeout: seconds; default: the settings'.
+            **more: further parts of the request.
+
+        Returns:
+            Their ids, or those of the jobs that are there already.
+        """
+        packed = [self._pack(envelope) for envelope in envelopes]
+        queue = str(envelopes[0].queue) if envelopes else "default"
+        async with self._within(timeout, f"store {len(packed)} jobs"):
+            return await self._store(queue, packed, timeout, **more)
 
     async def size(self, queue: str) -> QueueSize:
         """How many jobs of a queue the bus can see; see `QueueSize`."""
@@ -422,22 +465,34 @@ class Bus(Controls, Outcomes):
             except ConnectionLost:
                 continue
 
-    async def _store(self, queue: str, payloads: list[bytes], timeout: float | None) -> None:
+    async def _store(
+        self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
+    ) -> list[str]:
+        """Have jobs stored; their ids, or those of the jobs that are there already."""
         limit = self.settings.timeout if timeout is None else timeout
         topic = self._topics.store(queue)
         while True:
             try:
-                await self.requests.exchange(topic, payloads, timeout=limit, again=_STORE_AGAIN)
+                ids: list[str] = await self.requests.exchange(
+                    topic, payloads, timeout=limit, again=_STORE_AGAIN, **more
+                )
             except ConnectionLost:
                 continue
-            return
+            return ids
 
-    async def _store_all(self, packed: Sequence[tuple[str, bytes]], timeout: float | None) -> None:
-        by_queue: dict[str, list[bytes]] = {}
-        for queue, payload in packed:
-            by_queue.setdefault(queue, []).append(payload)
-        for queue, payloads in by_queue.items():
-            await self._store(queue, payloads, timeout)
+    async def _store_all(
+        self, packed: Sequence[tuple[str, bytes]], timeout: float | None
+    ) -> list[str]:
+        """Have jobs of several queues stored; the scheduler's answers, in order."""
+        by_queue: dict[str, list[int]] = {}
+        for number, (queue, _) in enumerate(packed):
+            by_queue.setdefault(queue, []).append(number)
+        answers = [""] * len(packed)
+        for queue, numbers in by_queue.items():
+            taken = await self._store(queue, [packed[number][1] for number in numbers], timeout)
+            for number, job_id in zip(numbers, taken, strict=True):
+                answers[number] = job_id
+        return answers
 
     def _within(self, timeout: float | None, what: str) -> _Within:
         return _Within(self, self.settings.timeout if timeout is None else timeout, what)
@@ -486,6 +541,15 @@ def _fixed(envelope: Envelope) -> Envelope:
     if envelope.delay is None or envelope.dispatched_at is None:
         return envelope
     return envelope.evolve(delay=None, run_at=envelope.dispatched_at + envelope.delay)
+
+
+def _to_store(jobs: Sequence[Job], confirm: Confirm | None) -> Sequence[int]:
+    """Which of some jobs go to the scheduler: all, where that is asked for; else the planned."""
+    if confirm == "stored":
+        return range(len(jobs))
+    if not any(is_planned(kind) for kind in set(map(type, jobs))):
+        return ()
+    return [number for number, job in enumerate(jobs) if is_planned(type(job))]
 
 
 def _epoch(when: datetime | float | None) -> float | None:

@@ -43,7 +43,13 @@ class Requests:
         return await self.exchange(self._sender.topics.rpc(method), args, timeout=timeout)
 
     async def exchange(
-        self, topic: str, args: object, *, timeout: float, again: float | None = None
+        self,
+        topic: str,
+        args: object,
+        *,
+        timeout: float,
+        again: float | None = None,
+        **more: object,
     ) -> Any:  # noqa: ANN401
         """Publish a request to a topic of the scheduler's and return its reply.
 
@@ -53,12 +59,13 @@ class Requests:
             timeout: seconds to wait for the reply.
             again: seconds after which a request that may be repeated is sent again: a scheduler
                 that dies after its commit replies to nobody. None: never.
+            **more: further parts of the request, beside its arguments.
         """
         await self.listen()
         correlation = new_id()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[correlation] = reply
-        request = pack({"reply": self._reply_topic, "id": correlation, "args": args})
+        request = pack({"reply": self._reply_topic, "id": correlation, "args": args, **more})
         try:
             async with asyncio.timeout(timeout):
                 while not reply.done():

@@ -27,6 +27,8 @@ class QueueSize:
         parked: due, and no worker has them yet: in the scheduler, or in the embedded broker.
         waiting: held by a worker that has not started them.
         running: running now.
+        held: wait for other jobs, in a chain or for what a batch comes to; or for their turn, where
+            they are limited.
         failed: failed records; not part of `total`.
         paused: workers have been told to start none of it.
         exact: False where a broker may hold more that nobody can count, or the scheduler is away.
@@ -36,6 +38,7 @@ class QueueSize:
     parked: int = 0
     waiting: int = 0
     running: int = 0
+    held: int = 0
     failed: int = 0
     paused: bool = False
     exact: bool = True
@@ -43,7 +46,7 @@ class QueueSize:
     @property
     def total(self) -> int:
         """All jobs that will run or run now."""
-        return self.delayed + self.parked + self.waiting + self.running
+        return self.delayed + self.parked + self.waiting + self.running + self.held
 
     def __int__(self) -> int:
         return self.total
@@ -108,6 +111,7 @@ class Sizes:
             parked=counted.get("parked", 0) + self._sender.surroundings.waiting.get(queue, 0),
             waiting=self.fleet.waiting(queue),
             running=self.fleet.running(queue),
+            held=counted.get("held", 0) + counted.get("limited", 0),
             failed=counted.get("failed", 0),
             paused=bool(counted.get("paused")),
             exact=self._exact(),

@@ -72,12 +72,14 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
 
 def _register_others(app: typer.Typer) -> None:
     from routeq_mqtt.cli import (
+        batch,
         bench,
         control,
         doctor,
         failed,
         health,
         outbox,
+        schedule,
         send,
         show,
         table,
@@ -85,8 +87,9 @@ def _register_others(app: typer.Typer) -> None:
         up,
     )
 
-    for module in (send, show, control, doctor, bench, health, table, up):
+    for module in (send, show, control, batch, doctor, bench, health, table, up):
         module.register(app)
+    app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")
     app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
     app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
     app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")

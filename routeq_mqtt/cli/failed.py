@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings, when
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.wire.envelope import Envelope
 
@@ -28,10 +27,6 @@ def _ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a 
             return await bus.requests.call(method, **args)
 
     return run(main)
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
 
 
 @app.command("list")
@@ -58,7 +53,7 @@ def list_(
         error = (record["error"] or "").splitlines() or [""]
         table.add_row(
             f"{record['id']}\n{record['job'] or '?'} on {record['queue']}",
-            f"{record['reason']}: {error[0][:200]}\n{_when(record['failed_at'])}",
+            f"{record['reason']}: {error[0][:200]}\n{when(record['failed_at'])}",
         )
     out.print(table)
 
@@ -76,11 +71,11 @@ def show(
         return
     out.print(f"{record['job'] or '?'}  id={record['id']}  queue={record['queue']}", style="bold")
     out.print(f"{record['reason']}: {record['error']}", markup=False)
-    out.print(f"failed at {_when(record['failed_at'])} by worker {record['worker']}", markup=False)
+    out.print(f"failed at {when(record['failed_at'])} by worker {record['worker']}", markup=False)
     data = record["data"]
     out.print("data", data if data is not None else record["envelope"])
     for attempt in record["attempts"]:
-        out.print(f"attempt {attempt['attempt']} at {_when(attempt['at'])}", style="bold")
+        out.print(f"attempt {attempt['attempt']} at {when(attempt['at'])}", style="bold")
         out.print(attempt["traceback"], markup=False, highlight=False)
 
 

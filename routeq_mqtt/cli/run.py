@@ -8,12 +8,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from routeq_mqtt.bus.timetable import announcement
 from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, run, set_up_logging, settings
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
@@ -175,6 +177,10 @@ def scheduler(
             envvar="ROUTEQ_BRIDGED",
         ),
     ] = [],  # noqa: B006 - typer copies it
+    app: Annotated[
+        list[str],
+        typer.Option("--app", help="Module whose schedules it knows from the start."),
+    ] = [],  # noqa: B006 - typer copies it
     url: Url = None,
     log_level: LogLevel = "info",
 ) -> None:
@@ -185,6 +191,9 @@ def scheduler(
 
     async def main() -> None:
         chosen = settings(url)
+        for module in app:
+            load_app(module)
+        schedules = tuple(announcement(time.time()))
         service = Scheduler(
             AioTransport(chosen.address()),
             SchedulerOptions(
@@ -192,6 +201,7 @@ def scheduler(
                 lost_after=lost_after,
                 bridged=tuple(bridged),
                 guard=chosen.guard(),
+                schedules=schedules,
             ),
             topics=chosen.topics(),
         )

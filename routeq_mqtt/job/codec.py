@@ -8,8 +8,9 @@ from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.fields import misfit
-from routeq_mqtt.job.job import Job, shape_of
+from routeq_mqtt.job.job import Job, is_planned, shape_of
 from routeq_mqtt.job.options import OPTIONS, check_option
+from routeq_mqtt.job.plan import plan
 from routeq_mqtt.job.shape import data_misfit
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
@@ -77,6 +78,7 @@ def pack_job(job: Job, *, now: float, queue: str | None = None) -> tuple[str, st
         not isinstance(job, Job)
         or not _OPTIONS.isdisjoint(vars(job))
         or job.retry_until is not None
+        or is_planned(type(job))
     ):
         envelope = to_envelope(job, now=now, queue=queue)
         return str(envelope.id), str(envelope.queue), envelope.encode()
@@ -111,6 +113,8 @@ def _own_options(job: Job) -> dict[str, Any]:
 def _travelling(job: Job, own: Mapping[str, Any], now: float) -> dict[str, Any]:
     """What goes into the map `options`; most jobs have nothing there."""
     options = {option: own[option] for option in _SET_ON_ONE_JOB if option in own} if own else {}
+    if is_planned(type(job)):
+        options |= plan(job)
     if job.retry_until is not None:
         options["retry_until"] = now + job.retry_until
     return options
@@ -118,7 +122,10 @@ def _travelling(job: Job, own: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 _NONE: dict[str, Any] = {}
 _OPTIONS = frozenset(OPTIONS)
-_OF_THE_CLASS = frozenset({"name", "dont_retry_on"})
+_OF_THE_CLASS = frozenset(
+    {"name", "dont_retry_on", "unique_for", "unique_until", "debounce_for", "throttle_for"}
+    | {"rate_limit", "concurrency_limit", "without_overlapping"}
+)
 _FIELDS = frozenset({"max_tries", "timeout", "retry_after", "backoff"})
 """Options with a field of their own in the envelope."""
 
@@ -137,6 +144,8 @@ def from_envelope(envelope: Envelope) -> Job:
     job.job_id = envelope.id
     job.attempts = envelope.attempt
     job.headers = envelope.headers
+    if envelope.options:
+        job.batch_id = envelope.options.get("batch")
     return job
 
 

@@ -16,7 +16,7 @@ from routeq_mqtt.job.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-RUNTIME = ("job_id", "attempts", "headers")
+RUNTIME = ("job_id", "attempts", "headers", "batch_id")
 """What every job has besides its data; set by the library."""
 
 METHODS = ("handle", "failed", "data", "middleware", "progress")

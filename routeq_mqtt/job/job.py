@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, dataclass_transform
 
 from routeq_mqtt.errors import Release
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
 from routeq_mqtt.job.middleware import check_all
 from routeq_mqtt.job.options import OPTIONS, check_option, check_spelling
+from routeq_mqtt.job.plan import default_key, needs_plan
 from routeq_mqtt.job.shape import Shape, check_constructor
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ class Job:
         executor: "worker": `handle` runs in the worker, a plain function in a thread of it;
             "process": in a process of its own, for work that computes or may crash: its timeout
             kills the process. Default "worker".
+        unique_for: seconds for which no other job with its `unique_key` is taken in; default None.
+        unique_until: "finished": or until this one is over, which is the default; "started": or
+            until it has begun to run.
+        debounce_for: seconds that it waits for another one with its `unique_key`, whose data then
+            take the place of its own and wait anew; default None.
+        throttle_for: seconds for which no other job with its `unique_key` is taken in, also after
+            this one is over; default None.
+        rate_limit: (jobs, seconds): so many with its `rate_key` start at once at most, and so many
+            more in each so many seconds; default None.
+        concurrency_limit: jobs with its `concurrency_key` that run at once, over all workers.
+        without_overlapping: the same as ``concurrency_limit = 1``; default False.
         name: the wire name; default: the class's name.
         middleware: coroutine functions around `handle`, outermost first; default none.
 
@@ -62,6 +74,7 @@ class Job:
         job_id: its id; None before it was dispatched.
         attempts: which attempt this is, from 1.
         headers: what travels with it.
+        batch_id: the batch that it is part of; None: of none.
 
     Raises:
         ConfigurationError: where a subclass is defined: an option is wrong or misspelt, or a field
@@ -80,15 +93,24 @@ class Job:
     dont_retry_on: ClassVar[tuple[type[Exception], ...]] = ()
     result_ttl: ClassVar[float] = 0
     executor: ClassVar[str] = "worker"
+    unique_for: ClassVar[float | None] = None
+    unique_until: ClassVar[Literal["finished", "started"]] = "finished"
+    debounce_for: ClassVar[float | None] = None
+    throttle_for: ClassVar[float | None] = None
+    rate_limit: ClassVar[tuple[float, float] | None] = None
+    concurrency_limit: ClassVar[int | None] = None
+    without_overlapping: ClassVar[bool] = False
     name: ClassVar[str] = "Job"
     middleware: ClassVar[Sequence[Middleware]] = ()
 
     job_id: str | None = None
     attempts: int = 1
     headers: dict[str, Any] | None = None
+    batch_id: str | None = None
 
     _report: Callable[[float, float | None, str], None] | None = None
     _shape: ClassVar[Shape] = Shape({}, by_keyword=False)
+    _planned: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init_subclass__(**kwargs)
@@ -103,6 +125,7 @@ class Job:
             cls.__init__ = _keyword_init  # type: ignore[method-assign]
             cls.__signature__ = signature(fields)  # type: ignore[attr-defined]
         cls._shape = Shape(fields, by_keyword=bool(fields) and not makes_itself)
+        cls._planned = needs_plan(cls)
         if not body.get("abstract", False):
             if "name" not in body:
                 cls.name = cls.__name__
@@ -146,6 +169,18 @@ class Job:
         if self._report is not None:
             self._report(done, total, note)
 
+    def unique_key(self) -> str | int:
+        """What a job has in common with those that it excludes; default: all of its data."""
+        return default_key(self)
+
+    def rate_key(self) -> str | int:
+        """What a job shares its `rate_limit` with, of any class; default: its class's name."""
+        return type(self).name
+
+    def concurrency_key(self) -> str | int:
+        """What a job shares its `concurrency_limit` with, of any class; default: as `rate_key`."""
+        return type(self).name
+
     def data(self) -> dict[str, Any]:
         """What travels as data: the public attributes, without options set on this one job."""
         return {
@@ -160,6 +195,11 @@ class Job:
 
 
 _NO_DATA = frozenset({*RUNTIME, *OPTIONS})
+
+
+def is_planned(job_class: type[Job]) -> bool:
+    """Whether the scheduler has to admit jobs of a class; what is no job class is not planned."""
+    return bool(getattr(job_class, "_planned", False))
 
 
 def shape_of(job_class: type[Job]) -> Shape:

@@ -26,6 +26,13 @@ OPTIONS = (
     "dont_retry_on",
     "result_ttl",
     "executor",
+    "unique_for",
+    "unique_until",
+    "debounce_for",
+    "throttle_for",
+    "rate_limit",
+    "concurrency_limit",
+    "without_overlapping",
     "name",
 )
 EXECUTORS = ("worker", "process")
@@ -64,6 +71,13 @@ _VALUES: dict[str, tuple[type, ...]] = {
     "dont_retry_on": (tuple, type),
     "result_ttl": (int, float),
     "executor": (str,),
+    "unique_for": (int, float),
+    "unique_until": (str,),
+    "debounce_for": (int, float),
+    "throttle_for": (int, float),
+    "rate_limit": (tuple,),
+    "concurrency_limit": (int,),
+    "without_overlapping": (bool,),
 }
 """What an option is set to: a constant of another type only happens to be called alike."""
 
@@ -135,6 +149,21 @@ def _are_errors(value: Any) -> bool:  # noqa: ANN401
     )
 
 
+def _is_rate(value: Any) -> bool:  # noqa: ANN401
+    return value is None or (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(map(_is_seconds, value))
+        and value[0] >= 1
+        and value[1] > 0
+    )
+
+
+_SOME_SECONDS = (
+    lambda value: value is None or (_is_seconds(value) and value > 0),
+    "more than 0 seconds, or None",
+)
+
 _RULES = {
     "max_tries": (_is_tries, "a whole number, 1 or more"),
     "timeout": (
@@ -158,5 +187,18 @@ _RULES = {
         lambda value: isinstance(value, str) and value in EXECUTORS,
         f"one of {', '.join(map(repr, EXECUTORS))}",
     ),
+    "unique_for": _SOME_SECONDS,
+    "unique_until": (
+        lambda value: value in ("finished", "started"),
+        "'finished' or 'started'",
+    ),
+    "debounce_for": _SOME_SECONDS,
+    "throttle_for": _SOME_SECONDS,
+    "rate_limit": (_is_rate, "(jobs, seconds), for example (10, 60), or None"),
+    "concurrency_limit": (
+        lambda value: value is None or _is_tries(value),
+        "a whole number, 1 or more, or None",
+    ),
+    "without_overlapping": (lambda value: type(value) is bool, "True or False"),
     "name": (_is_name, f"a printable text of 1 to {_LONGEST_NAME} characters"),
 }

@@ -41,6 +41,7 @@ class Context:
         bridged: queues that a bridge of the broker takes elsewhere.
         hook: called at each step that a fault test may want to die at.
         parked: fires when there may be something to feed.
+        limited: there may be jobs that wait for their turn.
         delayed: fires when something may be due earlier than the releaser thinks.
         fleet_changed: fires when a worker came, went or changed.
     """
@@ -56,6 +57,7 @@ class Context:
     guard: Guard = OPEN
     bridged: tuple[str, ...] = ()
     parked: Signal = field(default_factory=Signal)
+    limited: bool = True
     delayed: Signal = field(default_factory=Signal)
     fleet_changed: Signal = field(default_factory=Signal)
     link: Link = field(init=False)

@@ -62,6 +62,7 @@ class Control:
         for job_id, fate in fates.items():
             if fate == "asked":
                 self._publish("cancel", job_id, context.clock.now())
+        context.parked.fire()  # the end of a job may be what others wait for
         return dict(fates)
 
     async def _pause(self, args: dict[str, Any]) -> object:
@@ -131,10 +132,10 @@ class Control:
         self._context.hook("obeyed")
         self._clear("cancel", [job_id for job_id, _ in outcomes])
 
-    async def tidy(self) -> None:
+    async def tidy(self, now: float) -> None:
         """Withdraw orders to cancel jobs that are over, or that nobody has seen for a week."""
         orders = self._context.orders
-        outlived = await orders.outlived(self._context.clock.now())
+        outlived = await orders.outlived(now)
         if outlived:
             await orders.withdraw("cancel", outlived)
             self._clear("cancel", outlived)

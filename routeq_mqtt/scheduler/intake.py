@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage, UnsupportedVersion
+from routeq_mqtt.scheduler.claims import batch_of, special
 from routeq_mqtt.scheduler.failing import new_failed
 from routeq_mqtt.scheduler.returned import returned_row
 from routeq_mqtt.scheduler.rows import NewFailed, NewRow, StoreUnavailable
@@ -18,6 +19,7 @@ from routeq_mqtt.topics import DOCTOR
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.options import needs_admission
 from routeq_mqtt.wire.packing import unpack
 from routeq_mqtt.wire.record import FailedRecord
 from routeq_mqtt.wire.result import JobResult
@@ -25,6 +27,8 @@ from routeq_mqtt.wire.result import JobResult
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from routeq_mqtt.scheduler.admission import Admission
+    from routeq_mqtt.scheduler.batches import NewBatch
     from routeq_mqtt.scheduler.census import Census
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control import Control
@@ -49,6 +53,9 @@ class Batch:
 
     rows: list[NewRow] = field(default_factory=list)
     back: list[NewRow] = field(default_factory=list)
+    special: list[NewRow] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    batches: list[NewBatch] = field(default_factory=list)
     failed: list[NewFailed] = field(default_factory=list)
     done: list[tuple[str, int]] = field(default_factory=list)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
@@ -56,6 +63,7 @@ class Batch:
     untagged: list[tuple[int, bytes, str]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    admitted: dict[str, str] = field(default_factory=dict)
 
 
 Waiting = tuple["Connection", "Message"]
@@ -67,6 +75,7 @@ class Intake:
     Args:
         context: what the roles share.
         publisher: keeps count of what the workers hold.
+        admission: decides on jobs that claim something.
         control: learns which orders the workers have obeyed.
         census: gets the sessions' answers, behind the retries and outcomes that they know of.
         triggers: which other messages become jobs.
@@ -76,11 +85,13 @@ class Intake:
         self,
         context: Context,
         publisher: Publisher,
+        admission: Admission,
         control: Control,
         census: Census,
         triggers: Triggers,
     ) -> None:
         self._context = context
+        self._admission = admission
         self._control = control
         self._census = census
         self._triggers = triggers
@@ -125,6 +136,19 @@ class Intake:
             connection.resume()
         self._tell(batch)
 
+    async def take(self, envelope: Envelope) -> None:
+        """Take in a job of the scheduler's own; one whose id is known already changes nothing.
+
+        Raises:
+            StoreUnavailable: try again.
+        """
+        batch = Batch()
+        job_id = envelope.id or new_id()
+        self._add(envelope, job_id, envelope.queue or DEFAULT_QUEUE, batch, durable=True)
+        await self._store_once(batch)
+        await self._publisher.count()
+        self._tell(batch)
+
     async def _stored(self, taken: Sequence[Waiting]) -> Batch:
         """Store messages; while the disk is full or read-only, they wait at the broker."""
         while True:
@@ -146,7 +170,10 @@ class Intake:
                 return batch
 
     async def _store_once(self, batch: Batch) -> None:
-        """Rows before outcomes: a job and its outcome may come in one batch."""
+        """Rows before outcomes: a job and its outcome may come in one batch.
+
+        Outcomes before jobs that claim something: what has ended makes room for the next one.
+        """
         store, now = self._context.store, self._context.clock.now()
         if batch.rows:
             await store.take(
@@ -162,6 +189,11 @@ class Intake:
             await self._context.results.keep(batch.results)
         if batch.cancelled:
             await self._control.obeyed(batch.cancelled)
+        if batch.started:
+            await self._admission.started(batch.started)
+        if batch.special or batch.batches:
+            batch.admitted = await self._admission.take(batch.special, now, batches=batch.batches)
+            self._context.hook("admitted")
         for answer in batch.answers:
             await self._census.answer(answer)
 
@@ -175,8 +207,9 @@ class Intake:
     def _tell(self, batch: Batch) -> None:
         self._context.results.ended(_over(batch))
         for request in batch.replies:
-            self._context.reply(request, result=request["taken"])
-        if any(row.state == "delayed" for row in batch.rows):
+            ids = [batch.admitted.get(job_id, job_id) for job_id in request["taken"]]
+            self._context.reply(request, result=ids)
+        if any(row.state == "delayed" for row in (*batch.rows, *batch.special)):
             self._context.delayed.fire()
         self._context.parked.fire()
 
@@ -205,7 +238,7 @@ class Intake:
         job_id = envelope.id
         if job_id is None:
             job_id = await self._tag(message, batch)
-        batch.rows.append(self._row(envelope, job_id, queue, durable=False))
+        self._add(envelope, job_id, queue, batch, durable=False)
 
     async def _take_reading(self, message: Message, batch: Batch) -> None:
         """A device's message, one job for each trigger. What is retained is old, and no event."""
@@ -236,11 +269,23 @@ class Intake:
         batch.untagged.append((message.packet_id, digest, job_id))
         return job_id
 
+    def _add(
+        self, envelope: Envelope, job_id: str, queue: str, batch: Batch, *, durable: bool
+    ) -> None:
+        """One that needs a decision gets it once; its retries are rows like any other."""
+        if envelope.options and needs_admission(envelope.options):
+            options = envelope.options | {"admitted": True}
+            row = self._row(envelope.evolve(options=options), job_id, queue, durable=True)
+            batch.special.append(special(row, envelope, self._context.clock.now()))
+        else:
+            batch.rows.append(self._row(envelope, job_id, queue, durable=durable))
+
     def _row(self, envelope: Envelope, job_id: str, queue: str, *, durable: bool) -> NewRow:
         now = self._context.clock.now()
         run_at = envelope.run_at
-        if envelope.delay is not None:
-            run_at = now + envelope.delay
+        delay = envelope.options.get("debounce_for", envelope.delay)
+        if delay is not None:
+            run_at = now + delay
         later = run_at is not None and run_at > now
         kept = envelope.evolve(id=job_id, queue=queue, stored=True, delay=None, run_at=None)
         return NewRow(
@@ -270,16 +315,17 @@ class Intake:
                 # Kept as failed, and so taken: the others in this message are not to blame.
                 taken.append(self._keep(message.topic, payload, error, batch))
                 continue
-            row = self._row(
-                envelope, envelope.id or new_id(), envelope.queue or queue, durable=True
-            )
-            batch.rows.append(row)
-            taken.append(row.id)
+            job_id = envelope.id or new_id()
+            self._add(envelope, job_id, envelope.queue or queue, batch, durable=True)
+            taken.append(job_id)
+        if request.get("batch") is not None:
+            batch.batches.append(batch_of(request["batch"]))
         batch.replies.append(request | {"taken": taken})
 
     async def _take_done(self, message: Message, batch: Batch) -> None:
         outcomes = unpack(message.payload)
-        lists = {"done": batch.done, "cancelled": batch.cancelled}
+        started: list[tuple[str, int]] = []
+        lists = {"done": batch.done, "cancelled": batch.cancelled, "started": started}
         try:
             for job_id, attempt, *word in outcomes:
                 lists[word[0] if word else "done"].append((str(job_id), int(attempt)))
@@ -288,6 +334,7 @@ class Intake:
                 "outcomes are a list of [job id, attempt] or [job id, attempt, outcome]; "
                 f"the outcomes are {', '.join(lists)}"
             ) from None
+        batch.started.extend(job_id for job_id, _ in started)
 
     async def _take_answer(self, message: Message, batch: Batch) -> None:
         try:

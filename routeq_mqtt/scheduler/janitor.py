@@ -27,7 +27,7 @@ class Janitor:
         tidiers: clean up once a minute, too.
     """
 
-    def __init__(self, context: Context, *tidiers: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, context: Context, *tidiers: Callable[[float], Awaitable[None]]) -> None:
         self._context = context
         self._tidiers = tidiers
 
@@ -39,6 +39,6 @@ class Janitor:
                 while await self._context.store.purge(self._context.clock.now()):
                     await asyncio.sleep(_PAUSE)
                 for tidy in self._tidiers:
-                    await tidy()
+                    await tidy(self._context.clock.now())
             except StoreUnavailable as error:
                 log.warning("cannot purge: %s", error)

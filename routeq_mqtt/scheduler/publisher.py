@@ -50,6 +50,8 @@ class Publisher:
     async def count(self) -> None:
         """Take the number of released rows from the store."""
         counts = await self._context.store.counts()
+        if any(count.limited for count in counts.values()):
+            self._context.limited = True
         self.in_flight = Counter({queue: count.released for queue, count in counts.items()})
         self._pace.measure(self.in_flight, self._context.clock.monotonic())
 
@@ -81,7 +83,7 @@ class Publisher:
         self.publishing |= ids
         self.releasing(ids)
         try:
-            reasons = await self._publish(rows)
+            rows, reasons = await self._publish(rows)
         except BaseException:
             self.unsure |= ids
             raise
@@ -99,14 +101,15 @@ class Publisher:
             self._add(back, -1)
         return len(rows) - len(back)
 
-    async def _publish(self, rows: Sequence[Row]) -> list[int | None]:
+    async def _publish(self, rows: Sequence[Row]) -> tuple[list[Row], list[int | None]]:
+        """What was published, and each one's reason."""
         context = self._context
-        await context.store.release([row.id for row in rows])
+        rows = await context.store.release(rows)
         self._add(rows, 1)
         context.hook("released")
         reasons = await context.publish_all([(context.delivery(r.queue), r.envelope) for r in rows])
         context.hook("published")
-        return reasons
+        return rows, reasons
 
     def _add(self, rows: Sequence[Row], sign: int) -> None:
         for queue, number in Counter(row.queue for row in rows).items():
@@ -118,6 +121,7 @@ class Publisher:
         late = [row for row in rows if row.expires_at is not None and row.expires_at <= now]
         if late:
             await self._context.store.fail([_expired(row, now) for row in late], now)
+            self._context.parked.fire()
         return [row for row in rows if row not in late]
 
 

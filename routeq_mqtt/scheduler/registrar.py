@@ -123,6 +123,7 @@ class Registrar:
             except UnreadableMessage as error:
                 skipped.append({"id": job_id, "error": str(error)})
         await self._context.store.failed_retry([row.id for row in rows], rows)
+        self._context.limited = True
         self._context.parked.fire()
         return {"retried": [row.id for row in rows], "skipped": skipped}
 

@@ -57,7 +57,10 @@ class Releaser:
         now, later = [], []
         room = {queue: self._publisher.room(queue) for queue in {row.queue for row in rows}}
         for row in rows:
-            if context.has_home(row.queue) and room[row.queue] > 0:
+            if row.is_limited:
+                context.limited = True  # parked, it waits for its turn
+                later.append(row)
+            elif context.has_home(row.queue) and room[row.queue] > 0:
                 room[row.queue] -= 1
                 now.append(row)
             else:

@@ -63,9 +63,9 @@ class Results:
                 if not future.done():
                     future.set_result(None)
 
-    async def purge(self) -> None:
+    async def purge(self, now: float) -> None:
         """Forget results whose time is over."""
-        await self._db.write(sql.PURGE_RESULTS, [(self._clock.now(),)])
+        await self._db.write(sql.PURGE_RESULTS, [(now,)])
 
     # -- requests ------------------------------------------------------------------------------
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from routeq_mqtt.errors import RouteqError
 
-State = Literal["delayed", "parked", "released", "done"]
+if TYPE_CHECKING:
+    from routeq_mqtt.scheduler.claims import Claim
+
+State = Literal["delayed", "parked", "released", "done", "held", "limited"]
 
 
 class StoreUnavailable(RouteqError):
@@ -23,23 +26,32 @@ class NewRow:
         durable: its producer asked for it to be stored: its id is remembered for longer.
         envelope: what is published, as it is.
         charged: its worker died while it ran: `attempt` is one more than the message said.
+        claim: the lock that it wants.
+        chain, step: the chain that it is part of, and where in it.
+        batch: that it is part of.
+        lane: its limits, as the name of their lane.
     """
 
     id: str
     queue: str
     attempt: int
     deliveries: int
-    state: Literal["delayed", "parked"]
+    state: Literal["delayed", "parked", "held"]
     run_at: float
     durable: bool
     expires_at: float | None
     envelope: bytes
     charged: bool = False
+    claim: Claim | None = None
+    chain: str | None = None
+    step: int | None = None
+    batch: str | None = None
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A job as the store has it; `seq` is the order of arrival."""
+    """A job as the store has it; `seq` is the order of arrival, `is_limited`: it has limits."""
 
     id: str
     queue: str
@@ -51,6 +63,7 @@ class Row:
     durable: bool
     expires_at: float | None
     envelope: bytes
+    is_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +102,11 @@ class FailedRow(FailedSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Jobs of one queue in each state."""
+    """Jobs of one queue in each state; held wait for others, limited for their turn."""
 
     delayed: int = 0
     parked: int = 0
     released: int = 0
+    held: int = 0
+    limited: int = 0
     failed: int = 0

@@ -16,7 +16,9 @@ from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import RouteqError, SchedulerRunning
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
+from routeq_mqtt.scheduler.admission import Admission
 from routeq_mqtt.scheduler.balancer import Balancer
+from routeq_mqtt.scheduler.batches import Batches
 from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
@@ -25,6 +27,8 @@ from routeq_mqtt.scheduler.guard import Place, refuse_second, running
 from routeq_mqtt.scheduler.handover import Handover
 from routeq_mqtt.scheduler.intake import Intake
 from routeq_mqtt.scheduler.janitor import Janitor
+from routeq_mqtt.scheduler.limiter import Limiter
+from routeq_mqtt.scheduler.limits import Limits
 from routeq_mqtt.scheduler.orders import OrderBook
 from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
 from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
@@ -33,6 +37,8 @@ from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.results import Results
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.scheduler.ticker import Ticker
+from routeq_mqtt.scheduler.timetable import Timetable
 from routeq_mqtt.scheduler.triggers import Triggers
 from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.signal import Signal
@@ -73,6 +79,7 @@ class SchedulerOptions:
     Attributes:
         db: the SQLite file.
         lost_after: seconds between a worker's Last Will and its adoption; default 1.
+        schedules: of the job classes that this process knows, as `bus.timetable` announces them.
         feed_window: rows of one queue in the workers' hands at most; default 2000.
         bridged: names of queues, with ``*``, whose `$queue` messages a bridge of the broker takes
             elsewhere: it holds them, so we do not.
@@ -84,6 +91,7 @@ class SchedulerOptions:
     feed_window: int = FEED_WINDOW
     bridged: tuple[str, ...] = ()
     guard: Guard = OPEN
+    schedules: tuple[dict[str, Any], ...] = ()
 
 
 class Scheduler:
@@ -169,15 +177,21 @@ class Scheduler:
         await publisher.count()
         self._census = Census(context, publisher)
         self._balancer = Balancer(context)
+        admission = Admission(store.database, self._options.guard)
+        limits = Limits(store.database)
         self._control = Control(context, self._transport)
         self._triggers = Triggers(context)
         await self._triggers.load()
-        self._intake = Intake(context, publisher, self._control, self._census, self._triggers)
-        self._registrar = Registrar(
-            context,
-            self._status,
-            self._control.methods | self._triggers.methods | results.methods,
+        self._intake = Intake(
+            context, publisher, admission, self._control, self._census, self._triggers
         )
+        batches = Batches(context, self._control)
+        ticker = Ticker(context, Timetable(store.database), self._intake)
+        if self._options.schedules:
+            await ticker.announce(list(self._options.schedules))
+        others = self._control.methods | self._triggers.methods | results.methods
+        others |= batches.methods | ticker.methods
+        self._registrar = Registrar(context, self._status, others)
         self._requests: set[asyncio.Task[None]] = set()
         self._reaper = reaper = Reaper(
             context, self._transport, self._census, lost_after=self._options.lost_after
@@ -189,8 +203,17 @@ class Scheduler:
             "intake": self._intake.run(),
             "feeder": Feeder(context, publisher).run(),
             "releaser": Releaser(context, publisher).run(),
+            "ticker": ticker.run(),
+            "limiter": Limiter(context, limits).run(),
             "reaper": reaper.run(),
-            "janitor": Janitor(context, self._control.tidy, results.purge).run(),
+            "janitor": Janitor(
+                context,
+                self._control.tidy,
+                admission.tidy,
+                batches.tidy,
+                limits.tidy,
+                results.purge,
+            ).run(),
             "online": self._say_online(),
             "guard": self._until_second(),
         }

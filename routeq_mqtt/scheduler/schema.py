@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.scheduler.schema_batches import BATCHES
+from routeq_mqtt.scheduler.schema_limits import LIMITS
+from routeq_mqtt.scheduler.schema_schedules import SCHEDULES
 
 _VERSION_1 = """
 CREATE TABLE jobs (
@@ -134,7 +137,28 @@ CREATE TABLE results (
 CREATE INDEX results_oldest ON results (expires_at);
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+# Jobs that needed a decision are special; only they pay for what hangs on the end of a job.
+_VERSION_5 = """
+ALTER TABLE jobs ADD COLUMN special INTEGER NOT NULL DEFAULT FALSE;
+
+CREATE TABLE locks (
+    key TEXT PRIMARY KEY,
+    job TEXT NOT NULL,
+    until REAL NOT NULL,
+    ends TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX locks_of_job ON locks (job);
+CREATE INDEX locks_lapsing ON locks (until);
+
+CREATE TRIGGER jobs_unlock AFTER UPDATE OF state ON jobs
+    WHEN new.special AND new.state = 'done' AND old.state <> 'done' BEGIN
+    DELETE FROM locks WHERE job = new.id AND ends <> 'time';
+END;
+"""
+
+MIGRATIONS = (
+    _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, BATCHES, LIMITS, SCHEDULES,
+)  # fmt: skip
 """The script at position n makes version n + 1 of version n."""
 
 

@@ -11,7 +11,10 @@ OPEN = (
     "PRAGMA recursive_triggers = ON",
 )
 
-COLUMNS = "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope"
+COLUMNS = (
+    "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope, "
+    "lane IS NOT NULL"
+)
 
 # A row that is done, or has this delivery of this attempt already, drops the newcomer.
 TAKE = """
@@ -77,7 +80,12 @@ RELEASED_OF = RELEASED + " AND queue = ?"
 GET = f"SELECT {COLUMNS} FROM jobs WHERE id = ?"
 COUNTS = "SELECT queue, state, n FROM counts WHERE n > 0 AND state <> 'done'"
 
-RELEASE = "UPDATE jobs SET state = 'released' WHERE id = ? AND state IN ('parked', 'delayed')"
+RELEASE = """
+UPDATE jobs SET state = 'released' WHERE id = ? AND run_at = ? AND state IN ('parked', 'delayed')
+"""
+IS_RELEASED = """
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ? AND run_at = ? AND state = 'released')
+"""
 PARK = "UPDATE jobs SET state = 'parked' WHERE id = ? AND state IN ('released', 'delayed')"
 PARK_MISSING = """
 UPDATE jobs SET state = 'parked'
@@ -91,15 +99,18 @@ FORGET = "DELETE FROM jobs WHERE id = ?"
 TOMBSTONE = "UPDATE jobs SET state = 'done', done_at = ?, envelope = x'' WHERE id = ?"
 PURGE = """
 DELETE FROM jobs WHERE id IN (
-    SELECT id FROM jobs WHERE state = 'done' AND durable = ? AND done_at < ? LIMIT ?
+    SELECT id FROM jobs WHERE state = 'done' AND durable = ? AND done_at < ?
+    AND NOT (special AND EXISTS (SELECT 1 FROM failed WHERE failed.id = jobs.id)) LIMIT ?
 )
 """
 
-# Not INSERT OR REPLACE: that would not fire the delete trigger, and the counts would drift.
-FAIL_AGAIN = "DELETE FROM failed WHERE id = ?"
+# Not INSERT OR REPLACE: that deletes, and what hangs on a forgotten record would happen.
 FAIL = """
 INSERT INTO failed (id, queue, job, reason, error, worker, failed_at, record)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    job = excluded.job, reason = excluded.reason, error = excluded.error,
+    worker = excluded.worker, failed_at = excluded.failed_at, record = excluded.record
 """
 SUMMARY = "id, queue, job, reason, error, worker, failed_at"
 FAILED_LIST = f"SELECT {SUMMARY} FROM failed ORDER BY failed_at DESC, id LIMIT ?"

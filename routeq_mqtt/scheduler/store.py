@@ -102,9 +102,17 @@ class Store:
         """Queues that have parked rows."""
         return [str(row[0]) for row in await self._db.read(sql.PARKED_QUEUES)]
 
-    async def release(self, ids: Iterable[str]) -> None:
-        """Mark rows as released."""
-        await self._db.write(sql.RELEASE, [(job_id,) for job_id in ids])
+    async def release(self, rows: Sequence[Row]) -> list[Row]:
+        """Mark rows as released; those that are still as they were read.
+
+        One that was cancelled meanwhile, or given another content, is not among them.
+        """
+        changed = await self._db.write(sql.RELEASE, [(row.id, row.run_at) for row in rows])
+        if changed == len(rows):
+            return list(rows)
+        # Nobody else touches what was released and is not yet published.
+        left = [await self._db.read(sql.IS_RELEASED, (row.id, row.run_at)) for row in rows]
+        return [row for row, found in zip(rows, left, strict=True) if found[0][0]]
 
     async def park(self, ids: Iterable[str]) -> None:
         """Mark rows as parked."""
@@ -166,7 +174,6 @@ class Store:
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
         """Keep failed records, and make tombstones of their rows."""
         async with self._db.transaction() as work:
-            await work.many(sql.FAIL_AGAIN, [(record.id,) for record in records])
             await work.many(
                 sql.FAIL,
                 [
@@ -259,6 +266,7 @@ def _row(row: Sequence[Any]) -> Row:
         durable=bool(row[7]),
         expires_at=row[8],
         envelope=bytes(row[9]),
+        is_limited=bool(row[10]),
     )
 
 

@@ -71,6 +71,18 @@ class Guard:
             return self.sealer.seal(renewed)
         return renewed
 
+    def rename(self, envelope: Envelope, job_id: str, now: float) -> Envelope:
+        """A job under another id, which a signature covers.
+
+        Raises:
+            RefusedJob: it is signed or sealed, and we have not the keys.
+        """
+        if SEALED not in envelope.extra and SIGNED not in envelope.extra:
+            return envelope.evolve(id=job_id)
+        if not self.dresses:
+            raise RefusedJob("signed or sealed: there are no keys here to sign it again")
+        return self.dress(self.admit(envelope, now).evolve(id=job_id), now)
+
     def words(self, text: str, envelope: Envelope) -> str:
         """A text about a job that may quote its data: hidden where that data travels sealed."""
         if not envelope.extra or SEALED not in envelope.extra:

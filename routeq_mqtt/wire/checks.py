@@ -127,6 +127,17 @@ def waits(field: str) -> Check:
     return check
 
 
+def word(field: str, *words: str) -> Check:
+    """One of some words."""
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if value not in words:
+            refuse(field, value, f"one of {', '.join(words)}")
+        return value  # type: ignore[no-any-return]
+
+    return check
+
+
 def boolean(field: str) -> Check:
     """True or false."""
 

@@ -23,13 +23,15 @@ from routeq_mqtt.errors import (
     UnsupportedVersion,
 )
 from routeq_mqtt.job.codec import from_envelope
-from routeq_mqtt.job.job import set_reporter
+from routeq_mqtt.job.job import is_planned, set_reporter
 from routeq_mqtt.job.middleware import around, wrapped
+from routeq_mqtt.job.plan import plan
 from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.wire.options import needs_admission
 from routeq_mqtt.wire.packing import pack
 from routeq_mqtt.wire.record import REFUSED, FailedRecord
 from routeq_mqtt.wire.result import JobResult
-from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome
+from routeq_mqtt.worker.outcome import Again, Done, Failed, Outcome, Unadmitted
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 from routeq_mqtt.worker.processes import Processes
 
@@ -126,14 +128,15 @@ class Executor:
             return self._refused(held, "unreadable", self._guard.words(str(error), envelope))
         except Exception as error:  # noqa: BLE001 - an old-style __init__ is the user's code
             return self._refused(held, "unreadable", self._words(envelope, error))
-        if envelope.deaths >= self._limits.max_deliveries:
-            return self._died(held, envelope, job)
+        if _is_undecided(job, envelope):
+            return self._unadmitted(held, envelope, job)
         set_reporter(job, self._reporter(held))
         policy = RetryPolicy.of(
             type(job), opened, timeout=self._limits.timeout, max_tries=self._limits.max_tries
         )
-        if envelope.attempt > policy.max_tries:
-            return self._died(held, envelope, job)  # its last worker took its last attempt along
+        # Too many, or the last of them took its last attempt along.
+        if envelope.deaths >= self._limits.max_deliveries or envelope.attempt > policy.max_tries:
+            return self._died(held, envelope, job)
         return await self._run(held, envelope, job, policy)
 
     def _opened(self, envelope: Envelope) -> Envelope:
@@ -281,6 +284,17 @@ class Executor:
         )
         return Again(same, error.delay, str(error))
 
+    def _unadmitted(self, held: Held, envelope: Envelope, job: Job) -> Unadmitted:
+        """Sent by a device, or by name: its class knows what the scheduler has to decide."""
+        return Unadmitted(
+            envelope.evolve(
+                id=held.job_id,
+                queue=held.queue,
+                deliveries=envelope.deliveries + 1,
+                options=plan(job) | envelope.options,
+            )
+        )
+
     # -- failing -------------------------------------------------------------------------------
 
     def _failed(
@@ -366,3 +380,11 @@ def _is_cancelled() -> bool:
     """Whether this very task is to end, not only something that it awaited."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+def _is_undecided(job: Job, envelope: Envelope) -> bool:
+    """Whether the scheduler has something to decide on this job, and has not."""
+    options = envelope.options
+    if not options:
+        return is_planned(type(job))
+    return needs_admission(options) or (is_planned(type(job)) and not options.get("admitted"))

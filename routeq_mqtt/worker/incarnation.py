@@ -21,11 +21,12 @@ from routeq_mqtt.signal import Signal
 from routeq_mqtt.version import VERSION
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack, unpack
+from routeq_mqtt.worker.announcer import Announcer
 from routeq_mqtt.worker.events import Events
 from routeq_mqtt.worker.executor import Executor, Limits
 from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.orders import Orders
-from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome
+from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome, Unadmitted
 from routeq_mqtt.worker.pool import Pool
 from routeq_mqtt.worker.presence import Presence
 from routeq_mqtt.worker.presence_thread import PresenceThread, Present
@@ -140,6 +141,7 @@ class Incarnation:
         self.sharing = Sharing(
             self.pool, options.concurrency, self.sessions, self.sender.surroundings, clock
         )
+        self.announcer = Announcer(self.sender, clock)
         self.orders = Orders(self.sender, {self.id, options.name}, options.queues, self)
         self._presence = self._make_presence(transport, in_thread=in_thread)
 
@@ -183,6 +185,7 @@ class Incarnation:
         self.sender.link.start()
         await self.orders.start()
         await self.sender.listen([self._topics.share(self.id)], lambda asked: self.sharing.share())
+        self.announcer.start()
         for session in self.sessions:
             session.link.start()
         for session in self.sessions:
@@ -214,6 +217,7 @@ class Incarnation:
         """
         self.orders.close()
         self.sharing.close()
+        self.announcer.close()
         self.pool.close()
         for session in self.sessions:
             session.leave_group()
@@ -233,6 +237,7 @@ class Incarnation:
         """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""
         self.orders.close()
         self.sharing.close()
+        self.announcer.close()
         for session in self.sessions:
             for held in list(session.held.values()):
                 self.pool.drop(held)
@@ -273,6 +278,8 @@ class Incarnation:
                 outcome: Outcome = Cancelled()
             else:
                 self.events.tell(held.queue, "started", held.job_id, job, attempt=attempt)
+                if envelope is not None and envelope.options.get("unique_until") == "started":
+                    await self.settler.tell_started(held)
                 outcome = await self.executor.execute(held)
             if not self._is_ours(held):
                 await self._until_ours(held)
@@ -336,6 +343,8 @@ class Incarnation:
                 delay=outcome.delay,
                 error=outcome.error,
             )
+        elif isinstance(outcome, Unadmitted):
+            return  # it has not run
         elif isinstance(outcome, Cancelled):
             self.counters["cancelled"] += 1
             self.events.tell(held.queue, "cancelled", held.job_id, job, attempt=attempt)

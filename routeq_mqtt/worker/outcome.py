@@ -49,4 +49,11 @@ class Cancelled:
     """Somebody called it off."""
 
 
-Outcome = Done | Again | Failed | Cancelled
+@dataclass(frozen=True, slots=True)
+class Unadmitted:
+    """The scheduler has to decide first whether and when it runs: it came here past it."""
+
+    envelope: Envelope
+
+
+Outcome = Done | Again | Failed | Cancelled | Unadmitted

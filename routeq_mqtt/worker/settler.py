@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionLost, NobodyHoldsJobs, NoScheduler, PublishRefused
 from routeq_mqtt.wire.packing import pack
-from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Failed, Outcome
+from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Failed, Outcome, Unadmitted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +38,7 @@ class Settler:
     | again, at once | the queue | PUBACK |
     | again, no scheduler on this bus | it waits here, unacknowledged | it runs here |
     | cancelled | `routeq/done` | PUBACK |
+    | to be admitted | `routeq/schedule` | PUBACK |
     | failed | `routeq/failed` | ``failed()``, PUBACK |
     """
 
@@ -59,6 +60,8 @@ class Settler:
             self._spawn(self._hand_over_again(held, outcome), held)
         elif isinstance(outcome, Cancelled):
             self._spawn(self._report_cancelled(held), held)
+        elif isinstance(outcome, Unadmitted):
+            self._spawn(self._hand_over_unadmitted(held, outcome), held)
         else:
             self._spawn(self._hand_over_failed(held, outcome), held)
 
@@ -124,15 +127,22 @@ class Settler:
     async def _report_cancelled(self, held: Held) -> None:
         """Also without a row: the order to cancel it has done its work."""
         held.done = True
+        await self._tell(held, "cancelled")
+        held.holder.settle(held)
+
+    async def tell_started(self, held: Held) -> None:
+        """It begins to run: returns when the scheduler's session has the news."""
+        await self._tell(held, "started")
+
+    async def _tell(self, held: Held, outcome: str) -> None:
         attempt = held.envelope.attempt if held.envelope is not None else 1
-        payload = pack([[held.job_id, attempt, "cancelled"]])
+        payload = pack([[held.job_id, attempt, outcome]])
         try:
             await self._until_taken(
                 lambda: self._sender.to_scheduler(self._sender.topics.done, payload), held
             )
         except NoScheduler:
-            log.warning("no scheduler to tell of a cancelled job id=%s", held.job_id)
-        held.holder.settle(held)
+            log.warning("no scheduler to tell that a job is %s id=%s", outcome, held.job_id)
 
     # -- again and failed ----------------------------------------------------------------------
 
@@ -162,29 +172,31 @@ class Settler:
             held.started = False
             self._pool.add(held)
 
+    async def _hand_over_unadmitted(self, held: Held, outcome: Unadmitted) -> None:
+        await self._until_kept(self._sender.topics.schedule, outcome.envelope.encode(), held)
+        held.holder.settle(held)
+
     async def _hand_over_failed(self, held: Held, outcome: Failed) -> None:
-        sender = self._sender
-        payload = outcome.record.encode()
-        while True:
-            try:
-                await self._until_taken(
-                    lambda: sender.to_scheduler(sender.topics.failed, payload), held
-                )
-            except NoScheduler as error:
-                log.error(
-                    "failed record waits for a scheduler id=%s queue=%s error=%s",
-                    held.job_id,
-                    held.queue,
-                    error,
-                )
-                await sender.surroundings.scheduler_changed.wait(_TRY_AGAIN)
-            else:
-                break
+        await self._until_kept(self._sender.topics.failed, outcome.record.encode(), held)
         if outcome.hook is not None and not outcome.hook_last:
             await outcome.hook()
         held.holder.settle(held)
         if outcome.hook is not None and outcome.hook_last:
             await outcome.hook()
+
+    async def _until_kept(self, topic: str, payload: bytes, held: Held) -> None:
+        """Hand over what only a scheduler can keep, however long it takes until there is one."""
+        sender = self._sender
+        while True:
+            try:
+                await self._until_taken(lambda: sender.to_scheduler(topic, payload), held)
+            except NoScheduler as error:
+                log.error(
+                    "waits for a scheduler id=%s queue=%s error=%s", held.job_id, held.queue, error
+                )
+                await sender.surroundings.scheduler_changed.wait(_TRY_AGAIN)
+            else:
+                return
 
     async def _until_taken(self, send: Callable[[], Awaitable[None]], held: Held) -> None:
         while True:

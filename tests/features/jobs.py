@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
-from routeq_mqtt import Job, Retry
-from tests.bed.jobs import tell
+from routeq_mqtt import Job, Retry, batch_of
+from tests.bed.jobs import tell, wait_at
 
 
 class Picky(Job):
@@ -46,8 +48,8 @@ class Bounded(Job):
 class UntilLater(Job):
     """As often as fits."""
 
-    retry_until = 0.6
-    retry_after = 0.1
+    retry_until = 2.0
+    retry_after = 0.2
 
     async def handle(self) -> None:
         await tell("tried", self)
@@ -70,3 +72,103 @@ class Locked(Job):
 
 
 tried_by: dict[str, list[int]] = {}
+
+
+class OneAtATime(Job):
+    """Unique until it is over."""
+
+    unique_for = 3600
+    key: str
+    note: str = ""
+
+    def unique_key(self) -> str:
+        return self.key
+
+    async def handle(self) -> None:
+        await wait_at(f"{self.key} may end", self, key=self.key)
+        await tell("ran", self, key=f"{self.key} {self.note}".strip())
+
+
+class OneWaits(OneAtATime):
+    """Unique until it has begun."""
+
+    unique_until = "started"
+
+
+class Latest(Job):
+    """The last one wins."""
+
+    debounce_for = 0.5
+    page: int
+    text: str
+
+    def unique_key(self) -> int:
+        return self.page
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=self.text)
+
+
+class Seldom(Job):
+    throttle_for = 3600
+    key: str
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=self.key)
+
+
+def mended() -> bool:
+    """Whether the test has mended what fails."""
+    return Path(os.environ.get("ROUTEQ_TEST_MENDED", "/nowhere")).exists()
+
+
+class Part(Job):
+    """Of a batch, or of a chain."""
+
+    key: str
+    gate: str | None = None
+    fails: bool = False
+    max_tries = 1
+
+    async def handle(self) -> None:
+        if self.gate is not None:
+            await wait_at(self.gate, self, key=self.key)
+        if self.fails and not mended():
+            raise RuntimeError("broken")
+        await tell("ran", self, key=self.key)
+
+
+class AddsMore(Job):
+    """Adds to its own batch."""
+
+    more: int
+
+    async def handle(self) -> None:
+        await batch_of(self).add([Part(key=f"added {n}") for n in range(self.more)])
+        await tell("ran", self, key="grows")
+
+
+class PerDevice(Job):
+    """One at a time for each device, whichever class asks for it."""
+
+    concurrency_limit = 1
+    device: str
+    key: str
+    gate: str | None = None
+
+    def concurrency_key(self) -> str:
+        return f"device {self.device}"
+
+    async def handle(self) -> None:
+        await tell("began", self, key=self.key, device=self.device)
+        if self.gate is not None:
+            await wait_at(self.gate, self, key=self.key)
+        await tell("ran", self, key=self.key, device=self.device)
+
+
+class Rated(Job):
+    rate_limit = (3, 3600)
+    key: str
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=self.key)

@@ -45,7 +45,6 @@ async def test_retry_until_ends_the_attempts_and_begins_anew_by_hand(bed: Bed) -
         assert record["reason"] == "retry_until"
         events = bed.recorder.named("tried")
         assert len(events) > 3  # more than the default of max_tries
-        assert events[-1]["at"] - events[0]["at"] <= 0.6
         await bus.requests.call("failed.retry", ids=[job_id])
         await bed.recorder.count("tried", len(events) + 2)
 
@@ -94,10 +93,10 @@ def test_what_the_envelope_says_beats_the_class() -> None:
 
 def test_a_device_does_not_know_until_when_a_job_may_be_retried() -> None:
     sent = Envelope(job="UntilLater", dispatched_at=99.9)
-    assert options_after(UntilLater, sent, RuntimeError(), 100.0)["retry_until"] == 100.5
-    assert why(UntilLater, sent, RuntimeError(), next_at=100.4) is None
-    assert why(UntilLater, sent, RuntimeError(), next_at=100.6) == "retry_until"
-    assert options_after(UntilLater, Envelope(job="x"), RuntimeError(), 7.0)["retry_until"] == 7.6
+    assert options_after(UntilLater, sent, RuntimeError(), 100.0)["retry_until"] == 101.9
+    assert why(UntilLater, sent, RuntimeError(), next_at=101.8) is None
+    assert why(UntilLater, sent, RuntimeError(), next_at=102.0) == "retry_until"
+    assert options_after(UntilLater, Envelope(job="x"), RuntimeError(), 7.0)["retry_until"] == 9.0
 
 
 def test_retry_until_with_max_tries_holds_both() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from routeq_mqtt import ConfigurationError
-from routeq_mqtt.scheduler.rows import Counts, NewFailed, NewRow, StoreUnavailable
+from routeq_mqtt.scheduler.orders import OrderBook
+from routeq_mqtt.scheduler.rows import Counts, NewFailed, NewRow, Row, StoreUnavailable
 from routeq_mqtt.scheduler.schema import MIGRATIONS
 from routeq_mqtt.scheduler.store import Store
 
@@ -38,6 +39,11 @@ def failed(job_id: str, **changes: Any) -> NewFailed:
     return NewFailed(**fields | changes)
 
 
+async def release(store: Store, *ids: str) -> list[Row]:
+    rows = [await store.get(job_id) for job_id in ids]
+    return await store.release([one for one in rows if one is not None])
+
+
 async def test_parked_rows_come_in_the_order_of_arrival(store: Store) -> None:
     await store.take([row("b"), row("a")])
     await store.take([row("c"), row("x", queue="other")])
@@ -52,14 +58,14 @@ async def test_delayed_rows_come_when_they_are_due(store: Store) -> None:
     assert await store.next_due() == 10.0
     assert [one.run_at for one in await store.due(20.0, 10)] == [10.0, 20.0]
     assert [one.run_at for one in await store.due(20.0, 1)] == [10.0]
-    await store.release(["10.0", "20.0", "30.0"])
+    await release(store, "10.0", "20.0", "30.0")
     assert await store.next_due() is None
 
 
 async def test_a_second_copy_of_an_attempt_changes_nothing(store: Store) -> None:
     assert await store.take([row("1", envelope=b"first")]) == 1
     assert await store.take([row("1", envelope=b"again")]) == 0
-    await store.release(["1"])
+    await release(store, "1")
     assert await store.take([row("1")]) == 0
     assert await store.take([row("1", attempt=2, envelope=b"second", state="delayed")]) == 1
     found = await store.get("1")
@@ -69,7 +75,7 @@ async def test_a_second_copy_of_an_attempt_changes_nothing(store: Store) -> None
 
 async def test_what_is_done_never_comes_back(store: Store) -> None:
     await store.take([row("1", durable=True)])
-    await store.release(["1"])
+    await release(store, "1")
     assert await store.done([("1", 1)], at=5.0) == 1
     assert await store.done([("1", 1)], at=6.0) == 0
     assert await store.take([row("1", attempt=9)]) == 0
@@ -88,7 +94,7 @@ async def test_an_outcome_of_an_earlier_attempt_ends_no_later_one(store: Store) 
 
 async def test_restore_takes_back_only_what_is_released_and_once(store: Store) -> None:
     await store.take([row("parked"), row("out")])
-    await store.release(["out"])
+    await release(store, "out")
     assert await store.restore([row("parked", deliveries=2), row("out", deliveries=2)]) == 1
     assert await store.restore([row("out", deliveries=2)]) == 0
     assert await store.restore([row("unknown", deliveries=2)]) == 1
@@ -97,9 +103,9 @@ async def test_restore_takes_back_only_what_is_released_and_once(store: Store) -
 async def test_restore_leaves_an_attempt_alone_that_was_handed_over(store: Store) -> None:
     """A worker that dies between a retry and its PUBACK: the retry has a worker already."""
     await store.take([row("1")])
-    await store.release(["1"])
+    await release(store, "1")
     await store.take([row("1", attempt=2)])
-    await store.release(["1"])
+    await release(store, "1")
     assert await store.restore([row("1", attempt=2, deliveries=2, charged=True)]) == 0
     found = await store.get("1")
     assert found is not None
@@ -108,7 +114,7 @@ async def test_restore_leaves_an_attempt_alone_that_was_handed_over(store: Store
 
 async def test_counts_follow_every_change(store: Store) -> None:
     await store.take([row("1"), row("2"), row("3", state="delayed", run_at=9.0)])
-    await store.release(["1"])
+    await release(store, "1")
     assert await store.counts() == {"q": Counts(delayed=1, parked=1, released=1)}
     await store.fail([failed("1"), failed("x", queue="other")], at=1.0)
     await store.fail([failed("1"), failed("1")], at=2.0)  # again, and doubled
@@ -164,7 +170,7 @@ async def test_nothing_to_do_is_no_error(store: Store) -> None:
     assert await store.take([]) == 0
     assert await store.done([], at=1.0) == 0
     assert await store.failed_forget([]) == 0
-    await store.release([])
+    await release(store)
     await store.fail([], at=1.0)
 
 
@@ -242,3 +248,11 @@ async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(store:
     assert await store.counts() == {"q": Counts(parked=1)}
     await db.execute_fetchall("PRAGMA max_page_count = 100000")
     assert await store.take(big) == 18
+
+
+async def test_what_changed_since_it_was_read_is_not_released(store: Store) -> None:
+    await store.take([row("cancelled"), row("same"), row("later", state="delayed", run_at=5.0)])
+    read = [one for one in [await store.get(i) for i in ("cancelled", "same", "later")] if one]
+    orders = OrderBook(store.database)
+    assert await orders.cancel(["cancelled"], 1.0) == {"cancelled": "cancelled"}
+    assert [one.id for one in await store.release(read)] == ["same", "later"]

@@ -1,0 +1,174 @@
+"""Jobs that run again and again: ``@every(minutes=5)``, ``@cron("0 3 * * *")``.
+
+A tick is a moment at which a job is due. Ticks of an interval lie at whole multiples of it since
+1970, UTC, so that every scheduler, at every start, comes to the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from math import floor, inf
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.wire.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from routeq_mqtt.job.job import Job
+
+Missed = Literal["skip", "once", "all"]
+
+_SHORTEST = 1.0
+_LONGEST = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a job is due.
+
+    Attributes:
+        name: of the schedule.
+        every: seconds between two ticks; or
+        cron: an expression of five fields, or six with seconds in front, and
+        timezone: in which it is meant.
+        missed: what becomes of ticks at which no scheduler ran: "skip", "once" (the last one) or
+            "all".
+
+    Raises:
+        ConfigurationError: it makes no sense; says why.
+    """
+
+    name: str
+    every: float | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    missed: Missed = "once"
+
+    def __post_init__(self) -> None:
+        where = f"schedule {self.name}"
+        name = self.name
+        if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
+            raise ConfigurationError(
+                f"schedule: name={shown(name)} must be a printable text of 1 to {_LONGEST} "
+                "characters"
+            )
+        if self.missed not in get_args(Missed):
+            raise ConfigurationError(
+                f"{where}: missed={shown(self.missed)} is none of skip, once, all"
+            )
+        if (self.every is None) == (self.cron is None):
+            raise ConfigurationError(f"{where}: say either every or cron")
+        if self.every is not None and not _SHORTEST <= self.every < inf:
+            raise ConfigurationError(f"{where}: every={shown(self.every)} must be 1 second or more")
+        if self.cron is not None:
+            self._check_cron(where)
+
+    def _check_cron(self, where: str) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError, TypeError):
+            raise ConfigurationError(
+                f"{where}: timezone={shown(self.timezone)} is unknown; write for example "
+                "Europe/Berlin (where the system has no time zones: pip install tzdata)"
+            ) from None
+        try:
+            self.after(0.0)
+        except (CronSimError, StopIteration, AttributeError, TypeError) as error:
+            raise ConfigurationError(
+                f'{where}: cron={shown(self.cron)} is none: {error}; write for example "0 3 * * *"'
+            ) from None
+
+    def after(self, moment: float) -> float:
+        """The first tick after a moment, UTC epoch seconds."""
+        if self.every is not None:
+            return (floor(moment / self.every) + 1) * self.every
+        since = datetime.fromtimestamp(moment, ZoneInfo(self.timezone))
+        return next(CronSim(str(self.cron), since)).timestamp()
+
+    def before(self, moment: float) -> Iterator[float]:
+        """The ticks at a moment and before it, the latest first, UTC epoch seconds."""
+        if self.every is not None:
+            yield from (number * self.every for number in count(floor(moment / self.every), -1))
+        since = datetime.fromtimestamp(floor(moment) + 1, ZoneInfo(self.timezone))
+        for tick in CronSim(str(self.cron), since, reverse=True):
+            yield tick.timestamp()
+
+
+_schedules: dict[str, tuple[Schedule, type[Job]]] = {}
+
+_J = TypeVar("_J", bound="type[Job]")
+
+
+def every(
+    *,
+    seconds: float = 0,
+    minutes: float = 0,
+    hours: float = 0,
+    days: float = 0,
+    missed: Missed = "once",
+    name: str | None = None,
+) -> Callable[[_J], _J]:
+    """Run a job of this class every so often, at whole multiples since 1970, UTC.
+
+    Args:
+        seconds: added up with `minutes`, `hours` and `days`; 1 second at least in all.
+        minutes: see there.
+        hours: see there.
+        days: see there.
+        missed: what becomes of ticks at which no scheduler ran: "skip", "once", "all".
+        name: of the schedule; default: the job's wire name.
+
+    Raises:
+        ConfigurationError: where the class is defined: it makes no sense, or another class has a
+            schedule of this name.
+    """
+    interval = seconds + 60 * minutes + 3_600 * hours + 86_400 * days
+    return lambda job_class: _add(job_class, name, {"every": interval, "missed": missed})
+
+
+def cron(
+    expression: str, *, timezone: str = "UTC", missed: Missed = "once", name: str | None = None
+) -> Callable[[_J], _J]:
+    """Run a job of this class at the times of a cron expression: ``@cron("0 3 * * *")``.
+
+    Args:
+        expression: five fields, or six with seconds in front.
+        timezone: in which it is meant, with its daylight saving time; default UTC.
+        missed: as for `every`.
+        name: as for `every`.
+
+    Raises:
+        ConfigurationError: as `every`.
+    """
+    return lambda job_class: _add(
+        job_class, name, {"cron": expression, "timezone": timezone, "missed": missed}
+    )
+
+
+def _add(job_class: _J, name: str | None, how: dict[str, Any]) -> _J:
+    schedule = Schedule(name=name or job_class.name, **how)
+    other = _schedules.get(schedule.name)
+    if other is not None and other[1].__qualname__ != job_class.__qualname__:
+        raise ConfigurationError(
+            f"{job_class.__name__}: {other[1].__name__} has a schedule named {schedule.name!r}; "
+            'give this one another name: name="…"'
+        )
+    if other is not None and other[1] is job_class:
+        raise ConfigurationError(
+            f"{job_class.__name__}: it has two schedules named {schedule.name!r}; "
+            'give one of them another name: name="…"'
+        )
+    _schedules[schedule.name] = (schedule, job_class)
+    return job_class
+
+
+def schedules() -> dict[str, tuple[Schedule, type[Job]]]:
+    """All schedules of this process, each with its job class."""
+    return dict(_schedules)

@@ -1,0 +1,102 @@
+"""Takes in jobs that need a decision: in one transaction with their rows.
+
+A lock goes with its job: triggers delete it in the transaction that ends the job, however it ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from routeq_mqtt.errors import RefusedJob
+from routeq_mqtt.scheduler import sql, sql_special
+from routeq_mqtt.wire.envelope import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from routeq_mqtt.scheduler.batches import NewBatch
+    from routeq_mqtt.scheduler.claims import Claim
+    from routeq_mqtt.scheduler.database import Database, Transaction
+    from routeq_mqtt.scheduler.rows import NewRow
+    from routeq_mqtt.security.guard import Guard
+
+
+class Admission:
+    """Jobs with claims, safe on disk or turned away when a call returns.
+
+    Args:
+        database: where they are.
+        guard: signs a job again that gets another's id.
+    """
+
+    def __init__(self, database: Database, guard: Guard) -> None:
+        self._db = database
+        self._guard = guard
+
+    async def take(
+        self, rows: Sequence[NewRow], now: float, *, batches: Sequence[NewBatch] = ()
+    ) -> dict[str, str]:
+        """Take rows in, and the batches that they belong to.
+
+        Returns:
+            For each row's id the id to answer with: its own, or that of the job that is there
+            already. The same row again gets the same answer for as long as its job is there.
+        """
+        answers = {}
+        async with self._db.transaction() as work:
+            for batch in batches:
+                await work.run(sql_special.BEGIN_BATCH, (batch.id, batch.name, now))
+            seq = int((await work.read(sql.READ_SEQ))[0][0])
+            for number, row in enumerate(rows, 1):
+                answers[row.id] = await self._admit(work, row, seq + number, now)
+            await work.run(sql.WRITE_SEQ, (seq + len(rows),))
+            # Not earlier: a batch that is closed and has nothing to do is over.
+            for batch in batches:
+                if not batch.open:
+                    await work.run(sql_special.CLOSE_BATCH, (batch.id,))
+        return answers
+
+    async def _admit(self, work: Transaction, row: NewRow, seq: int, now: float) -> str:
+        known = await work.read(sql_special.IS_NEWS, (row.id, row.attempt, row.deliveries))
+        if known and not known[0][0]:
+            return row.id
+        if row.claim is not None:
+            other = await self._claim(work, row, row.claim, now)
+            if other is not None:
+                await work.run(sql_special.TURN_AWAY, (now, row.id))
+                return other
+        await work.run(
+            sql_special.TAKE,
+            (
+                row.id, row.queue, row.attempt, row.deliveries, row.state, row.run_at, seq,
+                row.durable, row.expires_at, row.envelope, row.chain, row.step, row.batch, row.lane,
+            ),
+        )  # fmt: skip
+        return row.id
+
+    async def _claim(self, work: Transaction, row: NewRow, claim: Claim, now: float) -> str | None:
+        """Get the lock, or return the id of the job that has it."""
+        holder = await work.read(sql_special.HOLDER, (claim.key, now))
+        if holder and holder[0][0] != row.id:
+            other = str(holder[0][0])
+            if claim.replaces is None or await self._replace(work, row, other, now):
+                return other
+        await work.run(sql_special.LOCK, (claim.key, row.id, claim.until, claim.ends))
+        return None
+
+    async def _replace(self, work: Transaction, row: NewRow, other: str, now: float) -> bool:
+        """Put a newcomer's content into a job that waits for its first run; False: none waits."""
+        try:
+            envelope = self._guard.rename(Envelope.decode(row.envelope), other, now)
+        except RefusedJob:
+            return False  # signed, and not with our keys: it remains a job of its own
+        values = (row.run_at, envelope.encode(), other)
+        return bool(await work.run(sql_special.REPLACE_CONTENT, values))
+
+    async def started(self, ids: Iterable[str]) -> None:
+        """These jobs have begun to run: another one with their key may come."""
+        await self._db.write(sql_special.STARTED, [(job_id,) for job_id in ids])
+
+    async def tidy(self, now: float) -> None:
+        """Delete locks that have lapsed."""
+        await self._db.write(sql_special.LAPSED, [(now,)])

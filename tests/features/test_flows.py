@@ -1,0 +1,221 @@
+"""Chains and batches, on both brokers, and when things die meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from routeq_mqtt import BatchHandle, BatchProgress, Bus, ConfigurationError, batch, chain
+from tests.bed.bed import Bed
+from tests.bed.process import Process
+from tests.faults.scheduler import VARIABLE
+from tests.features.jobs import AddsMore, OneAtATime, Part
+
+APP = ("--app", "tests.features.jobs")
+
+
+async def over(handle: BatchHandle) -> BatchProgress:
+    async with asyncio.timeout(30):
+        while (progress := await handle.progress()).finished_at is None:
+            pass
+    return progress
+
+
+async def settled(bed: Bed, bus: Bus) -> None:
+    """Nothing waits, runs or is held."""
+    await bed.ask_until(
+        bus, "sizes",
+        lambda sizes: not any(s["parked"] + s["released"] + s["held"] for s in sizes.values()),
+    )  # fmt: skip
+
+
+async def test_a_chain_runs_in_order_over_several_queues_and_workers(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    await bed.worker("other,default", *APP)
+    last = Part(key="3")
+    last.queue = "other"  # type: ignore[misc]
+    async with bed.bus() as bus:
+        ids = await chain(Part(key="1", gate="go"), Part(key="2"), last).dispatch(bus)
+        await bed.recorder.count("waits", 1)
+        assert (await bus.size("default")).held == 1
+        assert (await bus.size("other")).held == 1
+        bed.recorder.open("go")
+        await bed.recorder.count("ran", 3)
+        await settled(bed, bus)
+    assert [event["id"] for event in bed.recorder.named("ran")] == ids
+    assert [event["key"] for event in bed.recorder.named("ran")] == ["1", "2", "3"]
+
+
+async def test_a_chain_stops_where_a_job_fails_and_goes_on_when_it_was_mended(bed: Bed) -> None:
+    await bed.scheduler()
+    mended = bed.folder / "mended"
+    await bed.worker("default", *APP, ROUTEQ_TEST_MENDED=str(mended))
+    async with bed.bus() as bus:
+        [_, broken, _] = await chain(
+            Part(key="1"), Part(key="2", fails=True), Part(key="3")
+        ).dispatch(bus)
+        await bed.failed_records(bus, 1)
+        assert bed.recorder.ran() == {"1": 1}
+        assert (await bus.size("default")).held == 1
+        mended.touch()
+        await bus.requests.call("failed.retry", ids=[broken])
+        await bed.recorder.count("ran", 3)
+        await settled(bed, bus)
+    assert [event["key"] for event in bed.recorder.named("ran")] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("how", ["forget", "cancel the first", "cancel a later one"])
+async def test_a_chain_that_will_not_go_on_leaves_nothing_behind(bed: Bed, how: str) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        first = Part(key="1", fails=how == "forget", gate="go")
+        ids = await chain(first, Part(key="2"), Part(key="3")).dispatch(bus)
+        await bed.recorder.count("waits", 1)
+        if how == "forget":
+            bed.recorder.open("go")
+            await bed.failed_records(bus, 1)
+            await bus.requests.call("failed.forget", ids=ids[:1])
+        elif how == "cancel the first":
+            assert await bus.cancel(ids[0]) == "asked"
+        else:
+            assert await bus.cancel(ids[2]) == "cancelled"
+            bed.recorder.open("go")
+            await bed.recorder.count("ran", 2)
+        await settled(bed, bus)
+    assert len(bed.recorder.named("ran")) == (2 if how == "cancel a later one" else 0)
+
+
+async def test_a_batch_runs_its_callbacks_once_when_all_is_done(bed: Bed) -> None:
+    await bed.scheduler()
+    for _ in range(2):
+        await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        handle = await (
+            batch([*(Part(key=f"part {n}") for n in range(600)), AddsMore(more=5)], name="import")
+            .then(Part(key="then"))
+            .catch(Part(key="catch"))
+            .finally_(Part(key="finally"))
+            .dispatch(bus)
+        )
+        progress = await over(handle)
+        assert (progress.name, progress.total, progress.done) == ("import", 606, 606)
+        await bed.recorder.count("ran", 608)
+        await settled(bed, bus)
+    ran = bed.recorder.ran()
+    assert set(ran.values()) == {1}
+    assert {"then", "finally", "grows", "added 4"} <= ran.keys()
+    assert "catch" not in ran
+
+
+async def test_a_batch_with_a_failure_runs_catch_and_finally(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        handle = await (
+            batch([Part(key="good", gate="go"), Part(key="a", fails=True)])
+            .then(Part(key="then")).catch(Part(key="catch")).finally_(Part(key="finally"))
+            .dispatch(bus)
+        )  # fmt: skip
+        await bed.recorder.count("ran", 1)  # catch, while the other one still runs
+        assert bed.recorder.ran() == {"catch": 1}
+        bed.recorder.open("go")
+        progress = await over(handle)
+        assert (progress.total, progress.failed, progress.done) == (2, 1, 1)
+        await bed.recorder.count("ran", 3)
+        await settled(bed, bus)
+    assert bed.recorder.ran() == {"catch": 1, "good": 1, "finally": 1}
+
+
+async def test_a_batch_is_cancelled_as_a_whole(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP, "--concurrency", "1", "--prefetch", "0")
+    async with bed.bus() as bus:
+        handle = await (
+            batch(Part(key=str(n), gate="never") for n in range(20))
+            .then(Part(key="then")).finally_(Part(key="finally")).dispatch(bus)
+        )  # fmt: skip
+        await bed.recorder.count("waits", 1)
+        await handle.cancel()
+        progress = await over(handle)
+        assert (progress.cancelled, progress.called_off) == (20, True)
+        await handle.add([Part(key="too late")])
+        await bed.recorder.count("ran", 1)
+        await settled(bed, bus)
+    assert bed.recorder.ran() == {"finally": 1}
+
+
+async def test_an_empty_batch_is_over_at_once(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+    async with bed.bus() as bus:
+        await batch([]).then(Part(key="then")).dispatch(bus)
+        await bed.recorder.count("ran", 1)
+
+
+@pytest.mark.parametrize("step", ["before commit", "after commit", "admitted", "released"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_callbacks_run_once_wherever_the_scheduler_dies(
+    bed: Bed, step: str, times: int
+) -> None:
+    """Two last jobs that end in the same instant; every death is followed by a new scheduler."""
+    dying = await Process.start(
+        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(bed.folder / "routeq.db"),
+        env=bed.env | {VARIABLE: f"{step};{times}"},
+    )  # fmt: skip
+    bed.processes.append(dying)
+    await dying.says("online")
+
+    async def next_scheduler() -> None:
+        await dying.ended()
+        await bed.scheduler()
+
+    succession = asyncio.create_task(next_scheduler())
+    await bed.worker("default", *APP)
+    async with bed.bus(timeout=30.0) as bus:
+        both = [Part(key="a", gate="go"), Part(key="b", gate="go")]
+        handle = await (
+            batch(both).then(Part(key="then")).finally_(Part(key="finally")).dispatch(bus)
+        )
+        await bed.recorder.count("waits", 2)
+        bed.recorder.open("go")
+        await bed.recorder.wait(lambda: bed.recorder.ran().keys() >= {"then", "finally"})
+        if dying.running:  # it never came to that step
+            dying.send(signal.SIGKILL)
+        await succession
+        progress = await over(handle)
+        assert (progress.total, progress.pending, progress.done) == (2, 0, 2)
+        await settled(bed, bus)
+    ran = bed.recorder.ran()
+    assert (ran["then"], ran["finally"]) == (1, 1)
+
+
+async def test_a_batch_outlives_worker_and_broker(bed: Bed) -> None:
+    await bed.scheduler()
+    worker = await bed.worker("default", *APP)
+    async with bed.bus(timeout=30.0) as bus:
+        parts = [Part(key=str(n), gate="go") for n in range(5)]
+        handle = await batch(parts).then(Part(key="then")).dispatch(bus)
+        await bed.recorder.count("waits", 5)
+        await worker.kill()
+        await bed.restart_broker(signal.SIGKILL)
+        await bed.worker("default", *APP)
+        await bed.recorder.count("waits", 10)
+        bed.recorder.open("go")
+        assert (await over(handle)).done == 5
+        await bed.recorder.wait(lambda: "then" in bed.recorder.ran())
+        await settled(bed, bus)
+    assert bed.recorder.ran() == {"0": 1, "1": 1, "2": 1, "3": 1, "4": 1, "then": 1}
+
+
+async def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="1 jobs; name 2 to 500"):
+        chain(Part(key="alone"))
+    with pytest.raises(ConfigurationError, match="called twice"):
+        batch([]).then(Part(key="a")).then(Part(key="b"))
+    with pytest.raises(ConfigurationError, match="cannot be part of a chain"):
+        await chain(OneAtATime(key="a"), Part(key="b")).dispatch(Bus("mqtt://127.0.0.1:1"))

@@ -1,0 +1,155 @@
+"""Rates and slots, granted row by row, without a bus and without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routeq_mqtt.scheduler.admission import Admission
+from routeq_mqtt.scheduler.claims import special
+from routeq_mqtt.scheduler.limits import Limits
+from routeq_mqtt.scheduler.orders import OrderBook
+from routeq_mqtt.scheduler.rows import NewFailed, NewRow
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.wire.envelope import Envelope
+
+Limit = dict[str, Any]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    one = await Store.open(tmp_path / "routeq.db")
+    yield one
+    await one.close()
+
+
+def row(job_id: str, *limits: Limit, attempt: int = 1, state: Any = "parked") -> NewRow:
+    envelope = Envelope(id=job_id, job="J", attempt=attempt, options={"limits": list(limits)})
+    plain = NewRow(
+        id=job_id, queue="q", attempt=attempt, deliveries=1, state=state, run_at=0.0, durable=True,
+        expires_at=None, envelope=envelope.encode(),
+    )  # fmt: skip
+    return special(plain, envelope, 0.0)
+
+
+def failed(job_id: str) -> NewFailed:
+    return NewFailed(
+        id=job_id, queue="q", job="J", reason="exception", error="E", worker=None, failed_at=3.0,
+        record=b"",
+    )  # fmt: skip
+
+
+async def waiting(store: Store, *rows: NewRow) -> Limits:
+    await Admission(store.database, OPEN).take(rows, 0.0)
+    return Limits(store.database)
+
+
+async def parked(store: Store) -> list[str]:
+    return [one.id for one in await store.parked("q", 100)]
+
+
+def rate(key: str, most: float, seconds: float) -> Limit:
+    return {"key": key, "rate": [most, seconds]}
+
+
+def slots(key: str, number: int) -> Limit:
+    return {"key": key, "slots": number}
+
+
+async def test_a_bucket_gives_what_it_holds_and_then_what_time_brings(store: Store) -> None:
+    limits = await waiting(store, *(row(str(n), rate("api", 2, 8)) for n in range(6)))
+    assert await limits.grant(100.0) == (2, 4.0)
+    assert await limits.grant(103.0) == (0, 1.0)
+    assert await limits.grant(104.0) == (1, 4.0)
+    assert await limits.grant(200.0) == (2, 4.0)  # never more than it holds
+    assert await limits.grant(50.0) == (0, 4.0)  # a clock that was set back
+    assert await limits.grant(54.0) == (1, None)
+    assert await parked(store) == [str(n) for n in range(6)]
+
+
+async def test_a_rate_holds_over_a_restart(tmp_path: Path) -> None:
+    before = await Store.open(tmp_path / "other.db")
+    limits = await waiting(before, *(row(str(n), rate("api", 2, 8)) for n in range(4)))
+    assert (await limits.grant(100.0))[0] == 2
+    await before.close()
+    after = await Store.open(tmp_path / "other.db")
+    assert await Limits(after.database).grant(101.0) == (0, 3.0)
+    await after.close()
+
+
+@pytest.mark.parametrize("how", ["done", "failed", "cancelled", "retried later", "retried at once"])
+async def test_a_slot_is_given_back_with_the_end_of_the_run(store: Store, how: str) -> None:
+    limits = await waiting(store, row("a", slots("device", 1)), row("b", slots("device", 1)))
+    assert await limits.grant(1.0) == (1, None)
+    await store.release(await store.parked("q", 10))
+    assert await limits.grant(2.0) == (0, None)
+    if how == "done":
+        await store.done([("a", 1)], 3.0)
+    elif how == "failed":
+        await store.fail([failed("a")], 3.0)
+    elif how == "cancelled":
+        await OrderBook(store.database).cancelled([("a", 1)], 3.0)
+    else:
+        state = "delayed" if how == "retried later" else "parked"
+        await store.take([row("a", attempt=2, state=state)])
+    assert (await limits.grant(4.0))[0] == 1
+    expected = ["a"] if how == "retried at once" else ["b"]  # first come, first served
+    assert await parked(store) == expected
+
+
+@pytest.mark.parametrize("charged", [False, True])
+async def test_a_worker_that_died_gives_its_slot_back_by_adoption(
+    store: Store, charged: bool
+) -> None:
+    """Uncharged, the job keeps its turn: it is the next to run, and nobody runs beside it."""
+    limits = await waiting(store, row("a", slots("x", 1)), row("b", slots("x", 1)))
+    await limits.grant(1.0)
+    await store.release(await store.parked("q", 10))
+    back = row("a", slots("x", 1), attempt=1 + charged)
+    await store.restore([replace(back, deliveries=2)])
+    assert (await limits.grant(2.0))[0] == charged
+    assert await parked(store) == ["a"]
+
+
+async def test_lanes_take_turns_at_what_they_share(store: Store) -> None:
+    shared = rate("api", 4, 100)
+    rows = [row(f"a{n}", shared, slots("a", 9)) for n in range(5)]
+    rows += [row(f"b{n}", shared, slots("b", 9)) for n in range(5)]
+    limits = await waiting(store, *rows)
+    assert (await limits.grant(1.0))[0] == 4
+    assert sorted(await parked(store)) == ["a0", "a1", "b0", "b1"]
+
+
+async def test_a_full_lane_keeps_no_other_lane_waiting(store: Store) -> None:
+    rows = [row(f"full {n}", slots("full", 1)) for n in range(500)]
+    limits = await waiting(store, *rows, row("free", slots("free", 1)))
+    assert (await limits.grant(1.0))[0] == 2
+    assert await parked(store) == ["full 0", "free"]
+
+
+async def test_all_limits_must_allow_it(store: Store) -> None:
+    both = (rate("api", 5, 10), slots("device", 2))
+    limits = await waiting(store, *(row(str(n), *both) for n in range(5)))
+    assert await limits.grant(1.0) == (2, None)
+    await store.release(await store.parked("q", 10))
+    await store.done([("0", 1), ("1", 1)], 2.0)
+    assert (await limits.grant(1.0))[0] == 2
+    await store.release(await store.parked("q", 10))
+    await store.done([("2", 1), ("3", 1)], 2.0)
+    assert await limits.grant(1.0) == (1, None)
+
+
+async def test_what_is_not_yet_due_takes_no_token(store: Store) -> None:
+    limits = await waiting(store, row("later", rate("api", 1, 100), state="delayed"))
+    assert await limits.grant(1.0) == (0, None)
+    [due] = await store.due(5.0, 10)
+    assert due.is_limited
+    await store.park([due.id])
+    assert await parked(store) == []
+    assert (await store.counts())["q"].limited == 1
+    assert await limits.grant(6.0) == (1, None)
