@@ -79,8 +79,9 @@ class Sender:
         mark = self._marks
         while self._mark_seen < mark:
             connection = await self.link.ready()
+            before = self._marked.fired  # the mark may be back before `news` begins to wait
             connection.publish(own, str(mark).encode())
-            news = asyncio.ensure_future(self._marked.wait())
+            news = asyncio.ensure_future(self._marked.wait(since=before))
             either: set[asyncio.Future[Any]] = {news, connection.lost}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             news.cancel()
