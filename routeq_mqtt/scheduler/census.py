@@ -110,8 +110,10 @@ class Census:
         await self._heard_of(str(args.get("session")))
 
     async def adopted(self, session: str) -> None:
-        """Nothing more is to be learned of a session: what it held is here."""
+        """Nothing more is to be learned of a session: what it held is here, and leaves room."""
         self._adopted.add(session)
+        await self._publisher.count()
+        self._context.parked.fire()
         await self._heard_of(session)
 
     async def _heard_of(self, session: str) -> None:

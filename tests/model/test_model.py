@@ -11,7 +11,27 @@ import pytest
 
 from tests.bed.process import ROOT
 
-FOUND = (15, 41, 84, 91, 105, 132, 170, 171, 189, 193, 200, 215, 255, 540, 3662)
+FOUND = (
+    15,
+    41,
+    84,
+    91,
+    105,
+    132,
+    170,
+    171,
+    189,
+    193,
+    200,
+    215,
+    255,
+    540,
+    1397,
+    2036,
+    2952,
+    3141,
+    3662,
+)
 """Seeds that have found something: each is run for good."""
 
 
