@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.job import shape_of
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
@@ -153,6 +154,12 @@ def cron(
 
 
 def _add(job_class: _J, name: str | None, how: dict[str, Any]) -> _J:
+    needed = [field for field, spec in shape_of(job_class).fields.items() if spec.make is None]
+    if needed:
+        raise ConfigurationError(
+            f"{job_class.__name__}: a schedule has no value for {', '.join(needed)}; "
+            "give it a default"
+        )
     schedule = Schedule(name=name or job_class.name, **how)
     other = _schedules.get(schedule.name)
     if other is not None and other[1].__qualname__ != job_class.__qualname__:

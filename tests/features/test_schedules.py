@@ -91,6 +91,15 @@ def test_two_schedules_of_one_class_need_two_names() -> None:
         every(minutes=7)(TwoSchedules)
 
 
+def test_a_scheduled_job_needs_a_default_for_every_field() -> None:
+    class Needy(Job):
+        page: int
+        size: int = 1
+
+    with pytest.raises(ConfigurationError, match="no value for page; give it a default"):
+        every(minutes=5)(Needy)
+
+
 @pytest.fixture
 async def timetable(tmp_path: Path) -> AsyncIterator[Timetable]:
     store = await Store.open(tmp_path / "routeq.db")
