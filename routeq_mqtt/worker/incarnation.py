@@ -469,4 +469,5 @@ class Incarnation:
     @property
     def holds_nothing(self) -> bool:
         """Nothing runs, waits or is on its way to its next place."""
-        return self.pool.empty and not any(session.held for session in self.sessions)
+        held = any(session.held for session in self.sessions)
+        return self.pool.empty and not held and not self.sharing.limited

@@ -89,6 +89,11 @@ class Sharing:
         if self._timer is None and (self._surroundings.shares_queue or self._until):
             self._look_soon()
 
+    @property
+    def limited(self) -> bool:
+        """We take less than we could: what we hold is not all that there is."""
+        return self._limited
+
     def close(self) -> None:
         """Look no more."""
         self._closed = True

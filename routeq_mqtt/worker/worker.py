@@ -145,10 +145,11 @@ class Worker:
 
     async def _until_empty(self, life: Incarnation) -> None:
         await self.online.wait()
-        while True:
+        quiet = 0
+        while quiet < 2:  # what was given back a moment ago has had the time to come again
             await asyncio.sleep(_LOOK_EVERY)
-            if life.holds_nothing and not await self._backlog(life) and life.holds_nothing:
-                return
+            is_quiet = life.holds_nothing and not await self._backlog(life) and life.holds_nothing
+            quiet = quiet + 1 if is_quiet else 0
 
     async def _backlog(self, life: Incarnation) -> int:
         """Jobs that wait for our queues, as far as somebody can tell."""
