@@ -34,6 +34,8 @@ from routeq_mqtt.errors import (
     UnsupportedVersion,
 )
 from routeq_mqtt.job.backoff import Exponential
+from routeq_mqtt.job.context import traceparent, tracestate, travels
+from routeq_mqtt.job.hooks import JobEvent, on, remove_hook
 from routeq_mqtt.job.job import Job
 from routeq_mqtt.job.middleware import middleware, remove_middleware
 from routeq_mqtt.job.schedule import cron, every
@@ -60,6 +62,12 @@ __all__ = [
     "Progress",
     "middleware",
     "remove_middleware",
+    "on",
+    "remove_hook",
+    "JobEvent",
+    "travels",
+    "traceparent",
+    "tracestate",
     "every",
     "cron",
     "chain",

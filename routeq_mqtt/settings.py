@@ -134,6 +134,13 @@ class Settings:
             "In front of a queue's name: where workers listen on mosquitto.", read=_prefix
         ),
     )
+    events: bool = field(
+        default=False,
+        metadata=about(
+            "Whether a program tells on `routeq/events/<queue>` that it dispatched a job.",
+            read=_switch,
+        ),
+    )
     timeout: float = field(
         default=10.0, metadata=about("Seconds that a dispatch may take.", read=_number)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 from collections import deque
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.controls import Controls
+from routeq_mqtt.bus.events import Events
 from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
@@ -24,6 +26,7 @@ from routeq_mqtt.errors import (
     PayloadTooLarge,
 )
 from routeq_mqtt.job.codec import pack_job, to_envelope
+from routeq_mqtt.job.hooks import wanted
 from routeq_mqtt.job.job import is_planned
 from routeq_mqtt.job.options import check_option
 from routeq_mqtt.outbox.options import OutboxOptions
@@ -173,6 +176,9 @@ class Bus(Controls, Outcomes):
         if outgoing is not None:
             await outgoing.close()
         sender, self._opened = self._opened, None
+        if "_events" in vars(self):
+            self._events.flush()
+            del self._events
         if sender is not None:
             await sender.link.close()
 
@@ -234,7 +240,7 @@ class Bus(Controls, Outcomes):
         job_id, name, payload = self._pack_now(job, queue)
         async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
             await self._hand_over(name, payload, confirm, timeout)
-        return JobHandle(job_id, self)
+        return self._dispatched(job_id, job.name, name)
 
     async def dispatch_named(
         self,
@@ -270,7 +276,7 @@ class Bus(Controls, Outcomes):
             confirm = "stored"
         if self.outgoing is not None:
             await self.outgoing.put([(envelope, payload)], confirm)
-            return JobHandle(job_id, self)
+            return self._dispatched(job_id, envelope.job, name)
         async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
             if confirm == "stored":
                 [job_id] = await self._store(name, [payload], timeout)
@@ -278,7 +284,22 @@ class Bus(Controls, Outcomes):
                 await self._until_sent(self._topics.schedule, payload)
             else:
                 await self._hand_over(name, payload, confirm, timeout)
+        return self._dispatched(job_id, envelope.job, name)
+
+    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:
+        if self._tells:
+            self._events.tell(queue, "dispatched", job_id, job)
         return JobHandle(job_id, self)
+
+    @property
+    def _tells(self) -> bool:
+        return self.settings.events or wanted("dispatched")
+
+    @functools.cached_property
+    def _events(self) -> Events:
+        sender = self.sender
+        enabled = self.settings.events
+        return Events(sender.link, self._topics, self._clock, sender.client_id, enabled=enabled)
 
     async def push(self, job: Job, queue: str | None = None) -> JobHandle:
         """Send a job now; see `dispatch`."""
@@ -321,7 +342,9 @@ class Bus(Controls, Outcomes):
             while chunk := list(islice(source, size)):
                 envelopes = [self._envelope(job, queue, None, None, None, None) for job in chunk]
                 await self.outgoing.put([(e, self._pack(e)) for e in envelopes], confirm)
-                ids.extend(str(envelope.id) for envelope in envelopes)
+                for envelope in envelopes:
+                    ids.append(str(envelope.id))
+                    self._dispatched(ids[-1], envelope.job, str(envelope.queue))
             return ids
         ahead: deque[asyncio.Task[None]] = deque()
         try:
@@ -333,7 +356,7 @@ class Bus(Controls, Outcomes):
                 packed = [self._pack_now(job, queue) for job in chunk]
                 ids += [job_id for job_id, _, _ in packed]
                 jobs_of = [(name, payload) for _, name, payload in packed]
-                sending = self._send_chunk(jobs_of, _to_store(chunk, confirm), ids, at, timeout)
+                sending = self._send_chunk(chunk, jobs_of, confirm, ids, at, timeout)
                 ahead.append(asyncio.create_task(sending, name="bulk"))
                 await asyncio.sleep(0)  # it goes out while the next ones are packed
             for task in ahead:
@@ -346,13 +369,16 @@ class Bus(Controls, Outcomes):
 
     async def _send_chunk(
         self,
+        chunk: Sequence[Job],
         packed: Sequence[tuple[str, bytes]],
-        stored: Sequence[int],
+        confirm: Confirm | None,
         ids: list[str],
         at: int,
         timeout: float | None,
     ) -> None:
-        """To the queues; those numbered in `stored` to the scheduler, whose answers go to `ids`."""
+        """To the queues; those to be stored to the scheduler, whose answers go to `ids`."""
+        queues = [queue for queue, _ in packed] if self._tells else ()
+        stored = _to_store(chunk, confirm)
         async with self._within(timeout, f"bulk of {len(packed)} jobs"):
             if stored:
                 answers = await self._store_all([packed[number] for number in stored], timeout)
@@ -362,6 +388,8 @@ class Bus(Controls, Outcomes):
                 packed = [packed[number] for number in sorted(others)]
             while packed:
                 packed = await self.sender.send_many(packed)
+        for number, queue in enumerate(queues):
+            self._dispatched(ids[at + number], chunk[number].name, queue)
 
     def envelope(self, job: Job, *, delay: float | None = None) -> Envelope:
         """What `dispatch` would send; the job has its id then."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.backoff import Exponential
+from routeq_mqtt.job.context import carried
 from routeq_mqtt.job.fields import misfit
 from routeq_mqtt.job.job import Job, is_planned, shape_of
 from routeq_mqtt.job.options import OPTIONS, check_option
@@ -42,7 +43,7 @@ def to_envelope(
         delay: seconds, relative to when the scheduler gets it.
         run_at: when to run it, UTC epoch seconds.
         expires_at: when it is too late, UTC epoch seconds.
-        headers: travel along.
+        headers: travel along, with what the present context gives; see `job.context`.
 
     Raises:
         TypeError: it is no job.
@@ -63,7 +64,7 @@ def to_envelope(
         run_at=run_at,
         expires_at=expires_at,
         options=_travelling(job, own, now),
-        headers=headers or {},
+        headers={**carried(), **(headers or {})},
     )
 
 
@@ -79,6 +80,7 @@ def pack_job(job: Job, *, now: float, queue: str | None = None) -> tuple[str, st
         or not _OPTIONS.isdisjoint(vars(job))
         or job.retry_until is not None
         or is_planned(type(job))
+        or carried()
     ):
         envelope = to_envelope(job, now=now, queue=queue)
         return str(envelope.id), str(envelope.queue), envelope.encode()

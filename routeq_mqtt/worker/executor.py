@@ -23,6 +23,7 @@ from routeq_mqtt.errors import (
     UnsupportedVersion,
 )
 from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.job.context import restored
 from routeq_mqtt.job.job import is_planned, set_reporter
 from routeq_mqtt.job.middleware import around, wrapped
 from routeq_mqtt.job.plan import plan
@@ -196,7 +197,11 @@ class Executor:
             return self._call(inner.handle)
 
         chain = around(type(job))
-        return await (wrapped(chain, call) if chain else call)(job)
+        run = wrapped(chain, call) if chain else call
+        if not envelope.headers:
+            return await run(job)
+        with restored(envelope.headers):
+            return await run(job)
 
     async def _call(self, handler: Callable[..., Any], *args: object) -> object:
         if inspect.iscoroutinefunction(handler):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.bus.events import Events
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.errors import UnreadableMessage
@@ -22,7 +23,6 @@ from routeq_mqtt.version import VERSION
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.packing import pack, unpack
 from routeq_mqtt.worker.announcer import Announcer
-from routeq_mqtt.worker.events import Events
 from routeq_mqtt.worker.executor import Executor, Limits
 from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.orders import Orders
@@ -105,7 +105,7 @@ class Incarnation:
         self._suspects = asyncio.Lock()
         self.sender = Sender(transport, topics, f"{self.id}.out", clock=clock)
         self.requests = Requests(self.sender)
-        self.events = Events(self.sender, clock, self.id, enabled=options.events)
+        self.events = Events(self.sender.link, topics, clock, self.id, enabled=options.events)
         self.progress = ProgressBoard(self._tell_progress)
         self.executor = Executor(
             self.id,

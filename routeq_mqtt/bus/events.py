@@ -6,9 +6,12 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.job.hooks import JobEvent, fire, wanted
+
 if TYPE_CHECKING:
-    from routeq_mqtt.bus.sender import Sender
     from routeq_mqtt.clock import Clock
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.transport.link import Link
 
 _JOIN = 0.02
 _MOST = 200
@@ -18,14 +21,18 @@ class Events:
     """Collects events and publishes them joined, a JSON list for each queue.
 
     Args:
-        sender: what publishes them; while it is not connected, events are dropped.
+        link: what publishes them; while it is not connected, events are dropped.
+        topics: of the bus.
         clock: when they happened.
         source: who tells: a worker id, or the scheduler.
-        enabled: False: nothing is told.
+        enabled: False: nothing is told on the bus; hooks are called all the same.
     """
 
-    def __init__(self, sender: Sender, clock: Clock, source: str, *, enabled: bool = True) -> None:
-        self._sender = sender
+    def __init__(
+        self, link: Link, topics: Topics, clock: Clock, source: str, *, enabled: bool = True
+    ) -> None:
+        self._link = link
+        self._topics = topics
         self._clock = clock
         self._source = source
         self._enabled = enabled
@@ -33,7 +40,19 @@ class Events:
         self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, queue: str, event: str, job_id: str, job: str, **more: object) -> None:
-        """Something happened to a job."""
+        """Something happened to a job: call this process's hooks, and tell the bus."""
+        if wanted(event):
+            fire(
+                JobEvent(
+                    event=event,
+                    id=job_id,
+                    job=job,
+                    queue=queue,
+                    by=self._source,
+                    at=self._clock.now(),
+                    more=more,
+                )
+            )
         if not self._enabled:
             return
         pending = self._pending.setdefault(queue, [])
@@ -53,9 +72,9 @@ class Events:
             self._timer.cancel()
             self._timer = None
         pending, self._pending = self._pending, {}
-        connection = self._sender.link.connection
+        connection = self._link.connection
         if connection is None:
             return
         for queue, events in pending.items():
             payload = json.dumps(events, separators=(",", ":"), default=str).encode()
-            connection.publish(self._sender.topics.events(queue), payload, qos=0)
+            connection.publish(self._topics.events(queue), payload, qos=0)
