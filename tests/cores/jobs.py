@@ -142,10 +142,10 @@ _hoard: list[bytearray] = []
 
 
 class Grows(Job):
-    """Keeps 80 MB for good."""
+    """Keeps 200 MB for good."""
 
     key: str
 
     def handle(self) -> None:
-        _hoard.append(bytearray(b"x") * 80_000_000)
+        _hoard.append(bytearray(b"x") * 200_000_000)
         tell("ran", self, key=self.key)
