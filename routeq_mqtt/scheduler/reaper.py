@@ -67,6 +67,13 @@ class Reaper:
 
     async def run(self) -> None:
         """Look whenever the fleet changed, and when a worker may have fallen silent."""
+        try:
+            await self._look_again_and_again()
+        finally:
+            for adoption in self._adopting.values():
+                adoption.cancel()
+
+    async def _look_again_and_again(self) -> None:
         clock = self._context.clock
         while True:
             wait = self.look()

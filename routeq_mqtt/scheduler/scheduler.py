@@ -149,6 +149,7 @@ class Scheduler:
             ConfigurationError: the database is of a later version, or another process holds it.
         """
         await refuse_second(self._transport, self._topics, self._clock)
+        await self._make_session()
         store = await self._open_store(self._options.db)
         try:
             await self._work(store)
@@ -287,13 +288,20 @@ class Scheduler:
 
     async def _set_up(self, connection: Connection) -> None:
         self._place.connected()
-        topics, surroundings = self._topics, self._context.surroundings
+        _topics, surroundings = self._topics, self._context.surroundings
         # The members stay: a broker that lost its memory has forgotten their statuses; those that
         # are gone for good fall silent.
         for member in self._context.fleet.members.values():
             member.heard_at = self._clock.monotonic()
         await connection.subscribe(*self._context.fleet.filters())
         await surroundings.look(connection)
+        await connection.subscribe(*self._inputs(surroundings))
+        await self._triggers.listen(connection)
+        self._control.announce(connection)
+        self._publish_status(connection)
+
+    def _inputs(self, surroundings: Surroundings) -> list[str]:
+        topics = self._topics
         inputs = [
             topics.schedule,
             topics.failed,
@@ -304,12 +312,31 @@ class Scheduler:
             topics.rpc("+"),
             topics.all_orders,
         ]
-        if not surroundings.shares_queue:
-            inputs.append(topics.all_intake)
-        await connection.subscribe(*inputs)
-        await self._triggers.listen(connection)
-        self._control.announce(connection)
-        self._publish_status(connection)
+        return inputs if surroundings.shares_queue else [*inputs, topics.all_intake]
+
+    async def _make_session(self) -> None:
+        """Subscribe before there is a Last Will: its word is that a session collects for us.
+
+        A scheduler that died between its first CONNECT and SUBSCRIBE would say so falsely,
+        and a producer whose broker does not tell 0x10 would believe it.
+        """
+        surroundings = Surroundings(self._topics, SCHEDULER_CLIENT_ID)
+
+        async def set_up(connection: Connection) -> None:
+            if not connection.session_present:
+                await surroundings.look(connection)
+                await connection.subscribe(*self._inputs(surroundings))
+
+        def fold(connection: Connection, message: Message) -> None:
+            surroundings.fold(message)  # not acknowledged: it comes again when there is a store
+
+        options = ConnectOptions(SCHEDULER_CLIENT_ID, persistent=True, session_expiry=_NEVER)
+        link = Link(self._transport, options, fold, set_up=set_up, max_wait=1.0)
+        link.start()
+        try:
+            await link.ready()
+        finally:
+            await link.close()
 
     def _publish_status(self, connection: Connection) -> None:
         online = replace(self._status, at=self._clock.now())

@@ -55,7 +55,8 @@ class Link:
     @property
     def connection(self) -> Connection | None:
         """The live connection, or None while there is none."""
-        return self._ready.result() if self._ready.done() else None
+        ready = self._ready
+        return ready.result() if ready.done() and not ready.cancelled() else None
 
     def start(self) -> None:
         """Begin to connect, and keep at it until `close`."""
@@ -79,6 +80,10 @@ class Link:
             self._task = None
         connection = self.connection
         self._ready.cancel()
+        if not self._ready.cancelled():
+            # Whoever waits for `ready` from now on ends as those do who waited before.
+            self._ready = asyncio.get_running_loop().create_future()
+            self._ready.cancel()
         if connection is not None:
             await connection.close(end_session=end_session)
 

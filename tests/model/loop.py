@@ -105,6 +105,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.now = 0.0
         self._turns = 0
+        # Kept: a coroutine that is thrown away runs its `finally`, and the dead tidy nothing up.
+        self.tasks: list[asyncio.Task[Any]] = []
         self._numbers = iter(range(1, 1 << 62))
         jump = _Jump()
         jump.loop = self
@@ -133,7 +135,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         **kwargs: Any,
     ) -> asyncio.Task[Any]:
         assert isinstance(loop, VirtualLoop)
-        return _Task(coro, loop=loop, number=next(loop._numbers), **kwargs)
+        task = _Task(coro, loop=loop, number=next(loop._numbers), **kwargs)
+        loop.tasks.append(task)
+        return task
 
     def call_soon(  # type: ignore[override]
         self, callback: Callback, *args: Any, context: contextvars.Context | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import os
 import random
 import socket
@@ -427,6 +428,7 @@ def _reproducible(seed: int, clock: VirtualClock) -> Iterator[None]:
 
 def run_world(seed: int, plan: Plan, folder: Path) -> Verdict:
     """One run, from an empty folder."""
+    gc.disable()  # see `VirtualLoop.tasks`
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     world = World(seed, plan, folder, loop)
@@ -438,6 +440,7 @@ def run_world(seed: int, plan: Plan, folder: Path) -> Verdict:
         world.over = True
         WORLDS.pop()
         _tear_down(world)
+        gc.enable()
 
 
 def _tear_down(world: World) -> None:
