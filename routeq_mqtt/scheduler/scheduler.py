@@ -149,9 +149,9 @@ class Scheduler:
             ConfigurationError: the database is of a later version, or another process holds it.
         """
         await refuse_second(self._transport, self._topics, self._clock)
-        await self._make_session()
         store = await self._open_store(self._options.db)
         try:
+            await self._make_session()  # the database is ours: so is the session
             await self._work(store)
         finally:
             await store.close()
