@@ -522,14 +522,14 @@ class Bus(Controls, Outcomes):
                 answers[number] = job_id
         return answers
 
-    def _within(self, timeout: float | None, what: str) -> _Within:
-        return _Within(self, self.settings.timeout if timeout is None else timeout, what)
+    def _within(self, timeout: float | None, what: str) -> Within:
+        return Within(self, self.settings.timeout if timeout is None else timeout, what)
 
 
-class _Within:
-    """A time limit whose error says what was going on."""
+class Within:
+    """A time limit whose error says what was going on; `timeout` None: there is no limit."""
 
-    def __init__(self, bus: Bus, timeout: float, what: str) -> None:
+    def __init__(self, bus: Bus, timeout: float | None, what: str) -> None:
         self._bus = bus
         self._seconds = timeout
         self._what = what

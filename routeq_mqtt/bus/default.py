@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.bus.engine import Engine, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from routeq_mqtt.bus.outcomes import JobHandle
@@ -19,9 +21,35 @@ if TYPE_CHECKING:
 
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, Bus] = WeakKeyDictionary()
 
+_instead: list[tuple[Bus, Keeper]] = []
+"""What stands in for every bus of the process, the latest last; see `routeq_mqtt.testing.fake`."""
+
+
+@contextmanager
+def stand_in(bus: Bus) -> Iterator[None]:
+    """While it lasts, `bus` is the default of every event loop, and what every `SyncBus` uses.
+
+    Args:
+        bus: one that may be used in any event loop.
+    """
+    keeper = Keeper(lambda: bus)
+    _instead.append((bus, keeper))
+    try:
+        yield
+    finally:
+        _instead.remove((bus, keeper))
+        keeper.close()
+
+
+def engine_instead() -> Engine | None:
+    """The engine of what stands in for the bus of a `SyncBus`, if something does."""
+    return _instead[-1][1].engine() if _instead else None
+
 
 def default_bus() -> Bus:
     """The bus of the running event loop, from ``ROUTEQ_URL`` and the other settings."""
+    if _instead:
+        return _instead[-1][0]
     loop = asyncio.get_running_loop()
     bus = _buses.get(loop)
     if bus is None:

@@ -133,7 +133,7 @@ class Outcomes:
             wait = max(0.0, min(_ASK_AGAIN, deadline - time.monotonic()))
             answer = await _ask(self, job_id, wait)
             if answer.get("state") != "pending":
-                return _outcome(job_id, answer)
+                return outcome_of(job_id, answer)
             if time.monotonic() >= deadline:
                 raise ResultTimeout(f"job {job_id} has not ended within {timeout} s")
 
@@ -182,7 +182,8 @@ async def _ask(bus: _Asks, job_id: str, wait: float) -> dict[str, Any]:
                 await task
 
 
-def _outcome(job_id: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401 - what it returned
+def outcome_of(job_id: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401 - what it returned
+    """What `Bus.result` returns or raises, of what is known of a job that has ended."""
     state = answer["state"]
     if state == "failed":
         raise JobFailed(f"job {job_id} failed: {answer['reason']}: {answer['error']}")

@@ -1,0 +1,319 @@
+"""`fake`: a bus that remembers what was dispatched, in place of the real one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from routeq_mqtt.bus.bus import Bus, Within
+from routeq_mqtt.bus.default import stand_in
+from routeq_mqtt.bus.outcomes import JobStatus, outcome_of
+from routeq_mqtt.bus.size import QueueSize
+from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.errors import ConfigurationError, ResultTimeout
+from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.testing.dispatched import Dispatched, Wanted, listed
+from routeq_mqtt.testing.inline import Inline, TravelClock, due_at
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.names import check_queue_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from routeq_mqtt.bus.controls import Fate
+    from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.outbox.options import Confirm
+    from routeq_mqtt.wire.record import FailedRecord
+
+J = TypeVar("J", bound="Job")
+
+
+class FakeBus(Bus):
+    """A bus without a broker: made by `fake`, which puts it in place of the real one.
+
+    A job is checked and packed as `Bus.dispatch` does it, and then recorded. Keys are left out:
+    nothing is signed or sealed. Any event loop and any thread may use it.
+
+    Args:
+        run: run each job when it is dispatched.
+        settings: of the bus; default: as they are without an environment.
+
+    Attributes:
+        dispatched: every job that was dispatched, in order.
+    """
+
+    def __init__(self, *, run: bool = False, settings: Settings | None = None) -> None:
+        self._travel = TravelClock(SystemClock())
+        super().__init__(settings=settings or Settings(), clock=self._travel)
+        self._guard = OPEN
+        self._inline = Inline(self._travel) if run else None
+        self._cancelled: set[str] = set()
+        self.dispatched: list[Dispatched] = []
+
+    # -- what a test asks ----------------------------------------------------------------------
+
+    def assert_dispatched(
+        self,
+        job: type[J],
+        where: Callable[[J], object] | None = None,
+        *,
+        times: int | None = None,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> list[Dispatched]:
+        """Fail the test unless such a job was dispatched.
+
+        Args:
+            job: its class, or a base of it.
+            where: gets the job as a worker would, and says whether it is meant.
+            times: how often, exactly; default: once or more.
+            queue: where it went.
+            delay: seconds until it is due, from its dispatch; 0: at once; default: any. For
+                one with a `run_at`, take `pytest.approx`.
+
+        Returns:
+            Those that fit.
+
+        Raises:
+            AssertionError: there is none, or not so many; shows what was dispatched.
+        """
+        __tracebackhide__ = True
+        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
+        found = [one for one in self.dispatched if wanted.fits(one)]
+        if times is None and not found:
+            raise AssertionError(f"{wanted} was not dispatched. {listed(self.dispatched)}")
+        if times is not None and len(found) != times:
+            raise AssertionError(
+                f"{wanted} was dispatched {_times(len(found))}, not {_times(times)}. "
+                f"{listed(self.dispatched)}"
+            )
+        return found
+
+    def assert_not_dispatched(
+        self,
+        job: type[J],
+        where: Callable[[J], object] | None = None,
+        *,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> None:
+        """Fail the test if such a job was dispatched; takes what `assert_dispatched` does.
+
+        Raises:
+            AssertionError: there is one; shows it.
+        """
+        __tracebackhide__ = True
+        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
+        found = [one for one in self.dispatched if wanted.fits(one)]
+        if found:
+            raise AssertionError(f"{wanted} was dispatched {_times(len(found))}. {listed(found)}")
+
+    def assert_nothing_dispatched(self) -> None:
+        """Fail the test if any job was dispatched.
+
+        Raises:
+            AssertionError: there is one; shows all.
+        """
+        __tracebackhide__ = True
+        if self.dispatched:
+            number = len(self.dispatched)
+            raise AssertionError(
+                f"{number} {'job was' if number == 1 else 'jobs were'} dispatched. "
+                f"{listed(self.dispatched)}"
+            )
+
+    # -- running -------------------------------------------------------------------------------
+
+    @property
+    def failed(self) -> list[FailedRecord]:
+        """Records of the jobs that failed for good, in order; with ``fake(run=True)``."""
+        return self._running("failed").failed
+
+    async def travel(self, seconds: float) -> None:
+        """Put the time of the bus forward, and run what is due by then, in order.
+
+        A job that runs at its time may dispatch others that are due before the end, and they run,
+        too. In a test without an event loop: ``asyncio.run(bus.travel(60))``.
+
+        Args:
+            seconds: 0 or more.
+
+        Raises:
+            ConfigurationError: it goes backwards, or the jobs are only recorded.
+        """
+        if not 0 <= seconds < float("inf"):
+            raise ConfigurationError(f"travel: {seconds!r} must be 0 seconds or more")
+        await self._running("travel").travel(self._clock.now() + seconds)
+
+    async def travel_to(self, when: datetime | float) -> None:
+        """As `travel`, up to a datetime (naive: local time) or UTC epoch seconds."""
+        target = when.timestamp() if isinstance(when, datetime) else when
+        if target < self._clock.now():
+            raise ConfigurationError(f"travel_to: {when!r} is past, and time only goes forward")
+        await self._running("travel_to").travel(target)
+
+    def _running(self, what: str) -> Inline:
+        if self._inline is None:
+            raise ConfigurationError(f"{what}: fake() only records jobs; use fake(run=True)")
+        return self._inline
+
+    # -- what became of a job ------------------------------------------------------------------
+
+    async def result(self, job_id: str, timeout: float | None = None) -> Any:  # noqa: ANN401
+        """What a job returned; raises as `Bus.result` does, `ResultTimeout` without waiting."""
+        answer = self._answer(job_id)
+        if answer["state"] in {"waiting", "delayed", "unknown"}:
+            mend = "travel to its time" if self._inline else "use fake(run=True) to run jobs"
+            raise ResultTimeout(f"job {job_id} has not ended, it is {answer['state']}; {mend}")
+        return outcome_of(job_id, answer)
+
+    async def status(self, job_id: str) -> JobStatus:
+        """Where a job is."""
+        answer = self._answer(job_id)
+        return JobStatus(
+            state=answer["state"], reason=answer.get("reason"), error=answer.get("error")
+        )
+
+    async def cancel(self, job_id: str) -> Fate:
+        """Cancel a job that has not run."""
+        state = self._answer(job_id)["state"]
+        if state == "unknown":
+            return "asked"
+        if state not in {"waiting", "delayed"}:
+            return "over"
+        if self._inline is not None and not self._inline.drop(job_id):
+            return "asked"  # it runs
+        self._cancelled.add(job_id)
+        return "cancelled"
+
+    async def size(self, queue: str) -> QueueSize:
+        """How many jobs of a queue wait, and how many have failed."""
+        check_queue_name(queue, "size: queue")
+        if self._inline is not None:
+            failed = sum(record.queue == queue for record in self._inline.failed)
+            return QueueSize(delayed=len(self._inline.delayed(queue)), failed=failed)
+        mine = [one for one in self.dispatched if one.queue == queue]
+        mine = [one for one in mine if one.id not in self._cancelled]
+        delayed = sum(one.delay is not None for one in mine)
+        return QueueSize(delayed=delayed, parked=len(mine) - delayed)
+
+    def _answer(self, job_id: str) -> dict[str, Any]:
+        if job_id in self._cancelled:
+            return {"state": "cancelled"}
+        if self._inline is not None and job_id in self._inline.ended:
+            return self._inline.ended[job_id]
+        found = [one for one in self.dispatched if one.id == job_id]
+        if not found:
+            return {"state": "unknown"}
+        if self._inline is None:
+            return {"state": "waiting" if found[0].delay is None else "delayed"}
+        waiting = {envelope.id for envelope in self._inline.delayed()}
+        return {"state": "delayed" if job_id in waiting else "waiting"}
+
+    # -- in place of a broker ------------------------------------------------------------------
+
+    @property
+    def sender(self) -> Sender:
+        """There is none.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "the bus is a fake one without a broker and a scheduler, and this needs them; "
+            "use MemoryBus, or the fixture routeq_broker"
+        )
+
+    async def _connect(self, timeout: float | None = None) -> None:
+        """There is nothing to connect to."""
+
+    def _within(self, timeout: float | None, what: str) -> Within:  # noqa: ARG002, RUF100
+        return Within(self, None, what)  # a job that runs inline takes its time
+
+    async def _hand_over(
+        self, queue: str, payload: bytes, confirm: Confirm | None, timeout: float | None
+    ) -> None:
+        await self._take([payload])
+
+    async def _until_sent(self, topic: str, payload: bytes) -> None:
+        await self._take([payload])
+
+    async def _store(
+        self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
+    ) -> list[str]:
+        return await self._take(payloads)
+
+    async def _send_chunk(
+        self,
+        packed: Sequence[tuple[str, bytes]],
+        stored: Sequence[int],
+        ids: list[str],
+        at: int,
+        timeout: float | None,
+    ) -> None:
+        await self._take([payload for _, payload in packed])
+
+    async def _take(self, payloads: Sequence[bytes]) -> list[str]:
+        """Record jobs, and run them where that is wanted; their ids."""
+        envelopes = [Envelope.decode(payload) for payload in payloads]
+        if self._inline is not None:
+            self._inline.check(envelopes)
+        now = self._clock.now()
+        for envelope in envelopes:
+            at = due_at(envelope, now)
+            delay = envelope.delay if at is None or envelope.delay is not None else at - now
+            self.dispatched.append(Dispatched(envelope, delay))
+        if self._inline is not None:
+            await self._inline.take(envelopes)
+        return [str(envelope.id) for envelope in envelopes]
+
+
+class fake:  # noqa: N801 - used as a function
+    """A fake bus in place of the real one, for a test: ``with fake() as bus: …``.
+
+    While it lasts, `dispatch`, `queue`, `default_bus` and every `SyncBus` of this process use it,
+    in all threads and event loops; an explicit `Bus` does not. ``async with`` is the same.
+
+    Args:
+        run: run each job when it is dispatched, by the rules of a worker: attempts follow at once,
+            what they would wait passes for that job alone. Delayed jobs, and those that have
+            released themselves for later, wait for `FakeBus.travel`.
+        settings: of the bus, such as `max_payload`; default: as they are without an environment.
+    """
+
+    def __init__(self, *, run: bool = False, settings: Settings | None = None) -> None:
+        self._run = run
+        self._settings = settings
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FakeBus:
+        bus = FakeBus(run=self._run, settings=self._settings)
+        self._stack.enter_context(stand_in(bus))
+        return bus
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    async def __aenter__(self) -> FakeBus:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def _times(number: int) -> str:
+    return {0: "never", 1: "once"}.get(number, f"{number} times")

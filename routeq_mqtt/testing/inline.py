@@ -1,0 +1,263 @@
+"""Runs dispatched jobs at once, in the process and the event loop of the test."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from contextvars import ContextVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.transport.seam import Message
+from routeq_mqtt.wire.options import needs_admission
+from routeq_mqtt.worker.executor import Executor, Limits, Reporter
+from routeq_mqtt.worker.held import Held
+from routeq_mqtt.worker.outcome import Again, Done, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.transport.seam import Connection
+    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.record import FailedRecord
+
+_MOST_RUNS = 1_000
+"""Runs that jobs may ask for within one dispatch, before it is taken for one without an end."""
+
+
+class TravelClock:
+    """A clock that can be put forward.
+
+    Args:
+        base: that it goes with.
+    """
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self._ahead = 0.0
+        self._stopped_at: float | None = None
+
+    def now(self) -> float:
+        """UTC epoch seconds."""
+        return self._base.now() + self._ahead if self._stopped_at is None else self._stopped_at
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+        return self._base.monotonic() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        """Put it forward."""
+        self._ahead += seconds
+
+    def stop_at(self, when: float | None) -> None:
+        """Let it stand still at UTC epoch seconds; None: go on where it would be."""
+        self._stopped_at = when
+
+
+class Inline:
+    """Runs jobs by the rules of a worker; keeps the delayed ones until time travel reaches them.
+
+    A job that another one dispatches runs when that one is over, as it would on one worker.
+
+    Args:
+        clock: of the bus.
+
+    Attributes:
+        failed: records of the jobs that failed for good, in order.
+        ended: what is known of the jobs that have ended, by id: as a scheduler would tell it.
+    """
+
+    def __init__(self, clock: TravelClock) -> None:
+        self._clock = clock
+        self._delayed: list[tuple[float, int, Envelope]] = []
+        self._numbers = count()
+        self.failed: list[FailedRecord] = []
+        self.ended: dict[str, dict[str, Any]] = {}
+
+    def check(self, envelopes: Sequence[Envelope]) -> None:
+        """Refuse what cannot run here.
+
+        Raises:
+            ConfigurationError: the scheduler would have to decide on a job.
+        """
+        for envelope in envelopes:
+            found = sorted(_ONLY_SCHEDULER & envelope.options.keys())
+            if found and needs_admission(envelope.options):
+                raise ConfigurationError(
+                    f"fake(run=True): {envelope.job} has {', '.join(found)}, and only a scheduler "
+                    "can decide on that; test it with fake(), or with MemoryBus, which has one"
+                )
+
+    async def take(self, envelopes: Sequence[Envelope]) -> None:
+        """Run those that are due; returns when they are over. Keep the others."""
+        due = []
+        for envelope in envelopes:
+            at = due_at(envelope, self._clock.now())
+            if at is None or at <= self._clock.now():
+                due.append(envelope)
+            else:
+                self._keep(envelope, at)
+        outer = _running.get()
+        if outer is None or not outer.add(due):
+            await self._run_all(_Todo(due))
+
+    async def travel(self, target: float) -> None:
+        """Run what is due until `target` (UTC epoch seconds), in order, each at its time."""
+        before = now = self._clock.now()
+        try:
+            while self._delayed and self._delayed[0][0] <= target:
+                at, _, envelope = heapq.heappop(self._delayed)
+                now = max(now, at)
+                # Still while a job runs, or what it dispatches would be due after the end.
+                self._clock.stop_at(now)
+                await self._run_all(_Todo([envelope]))
+        finally:
+            self._clock.stop_at(None)
+            self._clock.forward(target - before)
+
+    def delayed(self, queue: str | None = None) -> list[Envelope]:
+        """Jobs that wait for their time, the next one first."""
+        waiting = [envelope for _, _, envelope in sorted(self._delayed, key=lambda row: row[:2])]
+        return [envelope for envelope in waiting if queue in {None, envelope.queue}]
+
+    def drop(self, job_id: str) -> bool:
+        """Forget a delayed job; whether there was one."""
+        kept = [row for row in self._delayed if row[2].id != job_id]
+        dropped = len(kept) < len(self._delayed)
+        self._delayed = kept
+        heapq.heapify(self._delayed)
+        return dropped
+
+    def _keep(self, envelope: Envelope, at: float) -> None:
+        heapq.heappush(self._delayed, (at, next(self._numbers), envelope))
+
+    async def _run_all(self, todo: _Todo) -> None:
+        token = _running.set(todo)
+        try:
+            while (envelope := todo.next()) is not None:
+                await self._run(envelope)
+        finally:
+            _running.reset(token)
+            todo.close()
+
+    async def _run(self, envelope: Envelope) -> None:
+        """All attempts of a job, up to its end or to where it has itself released for later."""
+        clock = TravelClock(self._clock)  # what it waits between attempts passes for it alone
+        executor = Executor("fake", clock, Limits(), threads=1, reporter=_no_reporter)
+        options = {**envelope.options, "admitted": True}
+        envelope = envelope.evolve(delay=None, run_at=None, options=options)
+        try:
+            for _ in range(_MOST_RUNS):
+                outcome = await executor.execute(_held(envelope))
+                if not isinstance(outcome, Again):
+                    break
+                if outcome.delay > 0 and outcome.envelope.attempt == envelope.attempt:
+                    self._keep(outcome.envelope, self._clock.now() + outcome.delay)
+                    return
+                clock.forward(outcome.delay)
+                envelope = outcome.envelope
+            else:
+                raise _endless(envelope.job)
+        finally:
+            executor.close()
+        await self._end(str(envelope.id), outcome)
+
+    async def _end(self, job_id: str, outcome: object) -> None:
+        if isinstance(outcome, Failed):
+            record = outcome.record
+            self.failed.append(record)
+            self.ended[job_id] = {
+                "state": "failed",
+                "reason": record.reason,
+                "error": record.error,
+            }
+            if outcome.hook is not None:
+                await outcome.hook()
+        elif isinstance(outcome, Done):
+            value = {} if outcome.result is None else {"value": outcome.result.value}
+            self.ended[job_id] = {"state": "done", **value}
+
+
+class _Todo:
+    """Jobs that one dispatch brings with it: its own, and those that they dispatch."""
+
+    def __init__(self, first: Sequence[Envelope]) -> None:
+        self._jobs = deque(first)
+        self._asked = 0
+        self._endless: ConfigurationError | None = None
+        self._open = True
+        self._lock = threading.Lock()  # a plain function dispatches from its own thread
+
+    def add(self, jobs: Sequence[Envelope]) -> bool:
+        """Add jobs; False: it is over, as for a task that outlived its job."""
+        with self._lock:
+            if self._open:
+                self._jobs.extend(jobs)
+                self._asked += len(jobs)
+                if self._asked > _MOST_RUNS:
+                    self._endless = _endless(jobs[0].job)
+            return self._open
+
+    def next(self) -> Envelope | None:
+        """The next job; None: it is over.
+
+        Raises:
+            ConfigurationError: there were too many.
+        """
+        with self._lock:
+            if self._endless is not None:
+                raise self._endless
+            self._open = bool(self._jobs)
+            return self._jobs.popleft() if self._jobs else None
+
+    def close(self) -> None:
+        """Take no more."""
+        self._open = False
+
+
+class _Nobody:
+    """Holds a job that no broker waits for."""
+
+    def settle(self, held: Held) -> None:
+        """There is nothing to acknowledge."""
+
+    def owns(self, held: Held) -> bool:  # noqa: ARG002, RUF100 - the protocol's
+        """Always: nobody else can have it."""
+        return True
+
+    async def until_owned(self, held: Held) -> None:
+        """It is."""
+
+
+_running: ContextVar[_Todo | None] = ContextVar("routeq_inline", default=None)
+"""What the running job's own dispatches are added to."""
+
+_ONLY_SCHEDULER = frozenset({"unique_key", "chain", "batch"})
+
+
+def due_at(envelope: Envelope, now: float) -> float | None:
+    """When a job is due, UTC epoch seconds; None: at once."""
+    return envelope.run_at if envelope.delay is None else now + envelope.delay
+
+
+def _held(envelope: Envelope) -> Held:
+    message = Message(str(envelope.queue), envelope.encode())
+    nowhere = cast("Connection", None)  # an executor does not look at it
+    return Held(_Nobody(), message.topic, nowhere, message, envelope, None, str(envelope.id))
+
+
+def _no_reporter(held: Held) -> Reporter:  # noqa: ARG001, RUF100 - as an executor calls it
+    def report(done: float, total: float | None, note: str) -> None:
+        """Nobody listens."""
+
+    return report
+
+
+def _endless(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"fake(run=True): {name} has asked for more than {_MOST_RUNS} runs in one dispatch; jobs "
+        "that come back without end need a delay, and time travel"
+    )
