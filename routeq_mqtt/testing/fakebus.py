@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.bus import Bus, Within
 from routeq_mqtt.bus.default import stand_in
@@ -14,25 +14,23 @@ from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError, ResultTimeout
 from routeq_mqtt.security.guard import OPEN
 from routeq_mqtt.settings import Settings
-from routeq_mqtt.testing.dispatched import Dispatched, Wanted, listed
+from routeq_mqtt.testing.assertions import Assertions
+from routeq_mqtt.testing.dispatched import Dispatched
 from routeq_mqtt.testing.inline import Inline, TravelClock, due_at
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from routeq_mqtt.bus.controls import Fate
     from routeq_mqtt.bus.sender import Sender
-    from routeq_mqtt.job.job import Job
     from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.wire.record import FailedRecord
 
-J = TypeVar("J", bound="Job")
 
-
-class FakeBus(Bus):
+class FakeBus(Assertions, Bus):
     """A bus without a broker: made by `fake`, which puts it in place of the real one.
 
     A job is checked and packed as `Bus.dispatch` does it, and then recorded. Keys are left out:
@@ -53,78 +51,6 @@ class FakeBus(Bus):
         self._inline = Inline(self._travel) if run else None
         self._cancelled: set[str] = set()
         self.dispatched: list[Dispatched] = []
-
-    # -- what a test asks ----------------------------------------------------------------------
-
-    def assert_dispatched(
-        self,
-        job: type[J],
-        where: Callable[[J], object] | None = None,
-        *,
-        times: int | None = None,
-        queue: str | None = None,
-        delay: object = None,
-    ) -> list[Dispatched]:
-        """Fail the test unless such a job was dispatched.
-
-        Args:
-            job: its class, or a base of it.
-            where: gets the job as a worker would, and says whether it is meant.
-            times: how often, exactly; default: once or more.
-            queue: where it went.
-            delay: seconds until it is due, from its dispatch; 0: at once; default: any. For
-                one with a `run_at`, take `pytest.approx`.
-
-        Returns:
-            Those that fit.
-
-        Raises:
-            AssertionError: there is none, or not so many; shows what was dispatched.
-        """
-        __tracebackhide__ = True
-        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
-        found = [one for one in self.dispatched if wanted.fits(one)]
-        if times is None and not found:
-            raise AssertionError(f"{wanted} was not dispatched. {listed(self.dispatched)}")
-        if times is not None and len(found) != times:
-            raise AssertionError(
-                f"{wanted} was dispatched {_times(len(found))}, not {_times(times)}. "
-                f"{listed(self.dispatched)}"
-            )
-        return found
-
-    def assert_not_dispatched(
-        self,
-        job: type[J],
-        where: Callable[[J], object] | None = None,
-        *,
-        queue: str | None = None,
-        delay: object = None,
-    ) -> None:
-        """Fail the test if such a job was dispatched; takes what `assert_dispatched` does.
-
-        Raises:
-            AssertionError: there is one; shows it.
-        """
-        __tracebackhide__ = True
-        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
-        found = [one for one in self.dispatched if wanted.fits(one)]
-        if found:
-            raise AssertionError(f"{wanted} was dispatched {_times(len(found))}. {listed(found)}")
-
-    def assert_nothing_dispatched(self) -> None:
-        """Fail the test if any job was dispatched.
-
-        Raises:
-            AssertionError: there is one; shows all.
-        """
-        __tracebackhide__ = True
-        if self.dispatched:
-            number = len(self.dispatched)
-            raise AssertionError(
-                f"{number} {'job was' if number == 1 else 'jobs were'} dispatched. "
-                f"{listed(self.dispatched)}"
-            )
 
     # -- running -------------------------------------------------------------------------------
 
@@ -313,7 +239,3 @@ class fake:  # noqa: N801 - used as a function
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
-
-
-def _times(number: int) -> str:
-    return {0: "never", 1: "once"}.get(number, f"{number} times")
