@@ -386,8 +386,7 @@ class Bus(Controls, Outcomes):
                     ids[at + number] = answer
                 others = set(range(len(packed))).difference(stored)
                 packed = [packed[number] for number in sorted(others)]
-            while packed:
-                packed = await self.sender.send_many(packed)
+            await self._send_all(packed)
         for number, queue in enumerate(queues):
             self._dispatched(ids[at + number], chunk[number].name, queue)
 
@@ -478,6 +477,10 @@ class Bus(Controls, Outcomes):
                 f"job {name!r} takes {len(payload)} bytes, more than max_payload={limit}; "
                 "send a reference to the data, or raise ROUTEQ_MAX_PAYLOAD"
             )
+
+    async def _send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
+        while packed:
+            packed = await self.sender.send_many(packed)
 
     async def _until_held(self, queue: str, payload: bytes) -> None:
         while True:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from routeq_mqtt.bus.bus import Bus, Within
 from routeq_mqtt.bus.default import stand_in
-from routeq_mqtt.bus.outcomes import JobStatus, outcome_of
+from routeq_mqtt.bus.events import Events
+from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, outcome_of
 from routeq_mqtt.bus.size import QueueSize
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError, ResultTimeout
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.controls import Fate
     from routeq_mqtt.bus.sender import Sender
     from routeq_mqtt.outbox.options import Confirm
+    from routeq_mqtt.transport.link import Link
     from routeq_mqtt.wire.record import FailedRecord
 
 
@@ -48,7 +50,9 @@ class FakeBus(Assertions, Bus):
         self._travel = TravelClock(SystemClock())
         super().__init__(settings=settings or Settings(), clock=self._travel)
         self._guard = OPEN
-        self._inline = Inline(self._travel) if run else None
+        no_link = cast("Link", None)  # hooks are called, on the bus nothing is told
+        self._hooks = Events(no_link, self._topics, self._travel, "fake", enabled=False)
+        self._inline = Inline(self._travel, self._hooks) if run else None
         self._cancelled: set[str] = set()
         self.dispatched: list[Dispatched] = []
 
@@ -160,6 +164,9 @@ class FakeBus(Assertions, Bus):
     def _within(self, timeout: float | None, what: str) -> Within:  # noqa: ARG002, RUF100
         return Within(self, None, what)  # a job that runs inline takes its time
 
+    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:  # noqa: ARG002, RUF100
+        return JobHandle(job_id, self)  # the hooks were called before it ran
+
     async def _hand_over(
         self, queue: str, payload: bytes, confirm: Confirm | None, timeout: float | None
     ) -> None:
@@ -173,14 +180,7 @@ class FakeBus(Assertions, Bus):
     ) -> list[str]:
         return await self._take(payloads)
 
-    async def _send_chunk(
-        self,
-        packed: Sequence[tuple[str, bytes]],
-        stored: Sequence[int],
-        ids: list[str],
-        at: int,
-        timeout: float | None,
-    ) -> None:
+    async def _send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
         await self._take([payload for _, payload in packed])
 
     async def _take(self, payloads: Sequence[bytes]) -> list[str]:
@@ -193,6 +193,7 @@ class FakeBus(Assertions, Bus):
             at = due_at(envelope, now)
             delay = envelope.delay if at is None or envelope.delay is not None else at - now
             self.dispatched.append(Dispatched(envelope, delay))
+            self._hooks.tell(str(envelope.queue), "dispatched", str(envelope.id), envelope.job)
         if self._inline is not None:
             await self._inline.take(envelopes)
         return [str(envelope.id) for envelope in envelopes]

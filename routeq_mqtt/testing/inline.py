@@ -14,11 +14,12 @@ from routeq_mqtt.transport.seam import Message
 from routeq_mqtt.wire.options import needs_admission
 from routeq_mqtt.worker.executor import Executor, Limits, Reporter
 from routeq_mqtt.worker.held import Held
-from routeq_mqtt.worker.outcome import Again, Done, Failed
+from routeq_mqtt.worker.outcome import Again, Done, Failed, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from routeq_mqtt.bus.events import Events
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.transport.seam import Connection
     from routeq_mqtt.wire.envelope import Envelope
@@ -64,14 +65,16 @@ class Inline:
 
     Args:
         clock: of the bus.
+        events: hear what happens to jobs.
 
     Attributes:
         failed: records of the jobs that failed for good, in order.
         ended: what is known of the jobs that have ended, by id: as a scheduler would tell it.
     """
 
-    def __init__(self, clock: TravelClock) -> None:
+    def __init__(self, clock: TravelClock, events: Events) -> None:
         self._clock = clock
+        self._events = events
         self._delayed: list[tuple[float, int, Envelope]] = []
         self._numbers = count()
         self.failed: list[FailedRecord] = []
@@ -151,7 +154,10 @@ class Inline:
         envelope = envelope.evolve(delay=None, run_at=None, options=options)
         try:
             for _ in range(_MOST_RUNS):
+                self._tell(envelope, "started")
                 outcome = await executor.execute(_held(envelope))
+                event, more = event_of(outcome) or ("failed", {})
+                self._tell(envelope, event, **more)
                 if not isinstance(outcome, Again):
                     break
                 if outcome.delay > 0 and outcome.envelope.attempt == envelope.attempt:
@@ -164,6 +170,10 @@ class Inline:
         finally:
             executor.close()
         await self._end(str(envelope.id), outcome)
+
+    def _tell(self, envelope: Envelope, event: str, **more: object) -> None:
+        queue, job_id = str(envelope.queue), str(envelope.id)
+        self._events.tell(queue, event, job_id, envelope.job, attempt=envelope.attempt, **more)
 
     async def _end(self, job_id: str, outcome: object) -> None:
         if isinstance(outcome, Failed):

@@ -26,7 +26,7 @@ from routeq_mqtt.worker.announcer import Announcer
 from routeq_mqtt.worker.executor import Executor, Limits
 from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.orders import Orders
-from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Outcome, Unadmitted
+from routeq_mqtt.worker.outcome import Cancelled, Outcome, event_of
 from routeq_mqtt.worker.pool import Pool
 from routeq_mqtt.worker.presence import Presence
 from routeq_mqtt.worker.presence_thread import PresenceThread, Present
@@ -329,37 +329,11 @@ class Incarnation:
 
     def _count(self, held: Held, outcome: Outcome, job: str, attempt: int) -> None:
         self.last_activity = self._clock.monotonic()
-        if isinstance(outcome, Done):
-            self.counters["done"] += 1
-            self.events.tell(held.queue, "done", held.job_id, job, attempt=attempt)
-        elif isinstance(outcome, Again):
-            self.counters["retried"] += 1
-            self.events.tell(
-                held.queue,
-                "retried",
-                held.job_id,
-                job,
-                attempt=attempt,
-                delay=outcome.delay,
-                error=outcome.error,
-            )
-        elif isinstance(outcome, Unadmitted):
-            return  # it has not run
-        elif isinstance(outcome, Cancelled):
-            self.counters["cancelled"] += 1
-            self.events.tell(held.queue, "cancelled", held.job_id, job, attempt=attempt)
-        else:
-            self.counters["failed"] += 1
-            record = outcome.record
-            self.events.tell(
-                held.queue,
-                "failed",
-                held.job_id,
-                job,
-                attempt=attempt,
-                reason=record.reason,
-                error=record.error,
-            )
+        told = event_of(outcome)
+        if told is not None:
+            event, more = told
+            self.counters[event] += 1
+            self.events.tell(held.queue, event, held.job_id, job, attempt=attempt, **more)
 
     # -- orders (see `Obeys`) ------------------------------------------------------------------
 

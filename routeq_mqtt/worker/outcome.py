@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,3 +57,18 @@ class Unadmitted:
 
 
 Outcome = Done | Again | Failed | Cancelled | Unadmitted
+
+
+def event_of(outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+    """The event that an outcome is, and what is told with it; None: the job has not run."""
+    match outcome:
+        case Done():
+            return "done", {}
+        case Again():
+            return "retried", {"delay": outcome.delay, "error": outcome.error}
+        case Cancelled():
+            return "cancelled", {}
+        case Failed():
+            return "failed", {"reason": outcome.record.reason, "error": outcome.record.error}
+        case Unadmitted():
+            return None

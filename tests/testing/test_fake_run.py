@@ -11,13 +11,16 @@ import pytest
 
 from routeq_mqtt import (
     ConfigurationError,
+    JobEvent,
     JobFailed,
     NoResult,
     ResultTimeout,
     SyncBus,
     chain,
     dispatch,
+    on,
     queue,
+    remove_hook,
 )
 from routeq_mqtt.testing import FakeBus, fake
 from tests.testing.jobs import (
@@ -145,6 +148,22 @@ async def test_what_a_scheduler_decides_is_refused(bus: FakeBus) -> None:
     bus.assert_nothing_dispatched()
     await queue.bulk([Limited(), Limited()])
     assert ran == ["limited", "limited"]
+
+
+async def test_hooks_hear_what_happens(bus: FakeBus) -> None:
+    heard: list[str] = []
+
+    def hook(event: JobEvent) -> None:
+        heard.append(event.event)
+
+    on()(hook)
+    try:
+        await dispatch(Charge(card="4711"))
+        await queue.bulk([Other()])
+    finally:
+        remove_hook(hook)
+    first = ["dispatched", "started", "retried", "started", "done"]
+    assert heard == [*first, "dispatched", "started", "done"]
 
 
 async def test_time_only_goes_forward(bus: FakeBus) -> None:
