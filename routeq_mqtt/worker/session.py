@@ -102,7 +102,9 @@ class QueueSession:
         self._surroundings = surroundings
         self._answer = answer
         self._give = give
+        self.in_turn = False
         self._allowed = window
+        self._told: asyncio.Future[int] | None = None
         self._read_until = 0
         self._seen = 0
         self._connection: Connection | None = None
@@ -252,6 +254,9 @@ class QueueSession:
         self._ended[held.key] = held.done
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+        if self.in_turn and self._allowed < self._window:
+            # Else the broker would fill the place at once, before an earlier queue is asked.
+            self._allow(held.connection, max(0, self._allowed - 1))
         held.connection.acknowledge(held.message)
         if self._connection is not None and len(self.held) <= self._window // 2:
             self._connection.resume()
@@ -306,11 +311,19 @@ class QueueSession:
                 back.append(held.message.packet_id.to_bytes(2, "big"))
                 del self.held[held.key]
         allowed = self._window if free is None else min(self._window, len(self.held) + free)
-        if allowed != self._allowed:
-            self._allowed = allowed
-            connection.publish(self._topics.broker_window, str(allowed).encode())
+        self._allow(connection, allowed)
         if back:
             connection.publish(self._topics.broker_back, b"".join(back))
+
+    def _allow(self, connection: Connection, allowed: int) -> None:
+        if allowed != self._allowed:
+            self._allowed = allowed
+            self._told = connection.publish(self._topics.broker_window, str(allowed).encode())
+
+    async def settled(self) -> None:
+        """Wait for the answer to the last window: it comes behind what the window let in."""
+        if self._told is not None:
+            await asyncio.wait({self._told})
 
     def _step_out(self, connection: Connection) -> None:
         """Out of the group; everything up to the mark goes back, what waits here first."""

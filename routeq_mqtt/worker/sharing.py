@@ -32,7 +32,13 @@ _FAST = 2
 
 
 class Shares(Protocol):
-    """One queue's session, as far as sharing goes."""
+    """One queue's session, as far as sharing goes.
+
+    Attributes:
+        in_turn: earlier queues come first: while it is limited, what ends here makes no room.
+    """
+
+    in_turn: bool
 
     def limit(self, free: int | None) -> bool:
         """Take `free` jobs more than run here at most, and give back what waits beyond that.
@@ -43,6 +49,10 @@ class Shares(Protocol):
         Returns:
             Whether it is so already; else ask again.
         """
+        ...
+
+    async def settled(self) -> None:
+        """Wait until what the last limit lets in is here (on the embedded broker)."""
         ...
 
 
@@ -75,8 +85,11 @@ class Sharing:
         self._limited = False
         self._ended_before = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._closed = False
         pool.when_idle = self._slot_is_free
+        for session in sessions:
+            session.in_turn = len(sessions) > 1
 
     def share(self) -> None:
         """Jobs wait here while others have free slots: the balancer asks to share."""
@@ -100,6 +113,8 @@ class Sharing:
         self._pool.when_idle = None
         if self._timer is not None:
             self._timer.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
 
     def _look_soon(self) -> None:
         if self._timer is None and not self._closed:
@@ -142,5 +157,25 @@ class Sharing:
     def _limit(self, free: int | None) -> None:
         if free is None and not self._limited:
             return
+        if self._surroundings.shares_queue and free != 0 and len(self._sessions) > 1:
+            self._open(free)
+            return
         done = [session.limit(free) for session in self._sessions]
         self._limited = free is not None or not all(done)
+
+    def _open(self, free: int | None) -> None:
+        self._limited = True
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open_in_turn(free), name="sharing-open")
+
+    async def _open_in_turn(self, free: int | None) -> None:
+        """The earliest queue first: a later one may send only what that leaves room for.
+
+        Each queue has a connection of its own, so what is asked for at once may come in any order.
+        """
+        for session in self._sessions:
+            if free is not None and not self._pool.free:
+                return  # with the next free slot we begin again
+            session.limit(None if free is None else self._pool.free)
+            await session.settled()
+        self._limited = free is not None

@@ -48,7 +48,7 @@ class Spins(Job):
     """Holds the interpreter of its process, and never ends."""
 
     executor = "process"
-    timeout = 0.5
+    timeout = 3
     max_tries = 1
 
     def handle(self) -> None:
