@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import NoScheduler, PublishRefused
 from routeq_mqtt.presence.fleet import Fleet
+from routeq_mqtt.signal import Signal
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.rpc import Requests
@@ -63,6 +64,9 @@ class Sizes:
         sender: the connection.
         requests: asks the scheduler.
         clock: when workers were heard.
+
+    Attributes:
+        changed: fires when a worker said something.
     """
 
     def __init__(self, sender: Sender, requests: Requests, clock: Clock) -> None:
@@ -70,6 +74,7 @@ class Sizes:
         self._requests = requests
         self._clock = clock
         self._listening = False
+        self.changed = Signal()
         self.fleet = Fleet(sender.topics)
 
     async def refresh(self) -> None:
@@ -92,6 +97,7 @@ class Sizes:
 
     def _fold(self, message: Message) -> None:
         self.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
+        self.changed.fire()
 
     async def of(self, queue: str) -> QueueSize:
         """One queue."""

@@ -85,9 +85,10 @@ def _register_others(app: typer.Typer) -> None:
         table,
         triggers,
         up,
+        workers,
     )
 
-    for module in (send, show, control, batch, doctor, bench, health, table, up):
+    for module in (send, show, workers, control, batch, doctor, bench, health, table, up):
         module.register(app)
     app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")
     app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")

@@ -12,6 +12,9 @@ SchedulerState = Literal["online", "stopped", "lost"]
 HEARTBEAT = 5.0
 """Seconds between two statuses of a worker that has nothing new to say."""
 
+SILENT_AFTER = 2 * HEARTBEAT + 1.0
+"""Seconds without a heartbeat after which an "online" worker counts as lost."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
-from routeq_mqtt.presence.status import HEARTBEAT, encode
+from routeq_mqtt.presence.status import SILENT_AFTER, encode
 from routeq_mqtt.scheduler.adoption import Adoption
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 
@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 
 LOST_AFTER = 1.0
 """Seconds between a worker's Last Will and its adoption: a short cut of the network may mend."""
-
-SILENT_AFTER = 2 * HEARTBEAT + 1.0
-"""Seconds without a heartbeat after which an "online" worker counts as lost."""
 
 _COMES_BACK_WITHIN = 3.0
 """Seconds for a worker that we find lost when we connect: a broker that restarts says so of all."""
