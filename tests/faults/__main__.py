@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import logging
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from tests.bed.bed import KINDS, Bed, Kind, mosquitto
 from tests.bed.recorder import Recorder
 from tests.faults.chaos import Chaos
 from tests.faults.site import Site
-from tests.faults.verdict import Verdict
+from tests.faults.verdict import Verdict, shown
 
 _SETTLES_WITHIN = 60.0
 
@@ -85,19 +84,15 @@ def table(results: list[Result], seed: int) -> str:
     row("ran more than once", *(len(result.verdict.doubled) for result in results))
     for cause in sorted({cause for result in results for cause in result.verdict.causes}):
         row(f"- {cause}", *(result.verdict.causes[cause] for result in results))
-    row("kill -9 of a worker to the next start of what it ran, p50", *map(_p50, results))
-    row("the same, max", *map(_max, results))
+    row(
+        "kill -9 of a worker to the next start of what it ran, nothing else being wrong",
+        *(shown(result.verdict.recovery) for result in results),
+    )
+    row(
+        "the same, with a scheduler or broker away, restarting or without a disk",
+        *(shown(result.verdict.disturbed) for result in results),
+    )
     return "\n".join(lines)
-
-
-def _p50(result: Result) -> str:
-    times = result.verdict.recovery
-    return f"{statistics.median(times):.2f} s" if times else "-"
-
-
-def _max(result: Result) -> str:
-    times = result.verdict.recovery
-    return f"{max(times):.2f} s" if times else "-"
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from tests.bed.process import Process
 from tests.faults import ledger as ledgers
 from tests.faults.ledger import Ledger, Line
 from tests.faults.scheduler import VARIABLE
-from tests.faults.verdict import FORGETFUL, Verdict, judge
+from tests.faults.verdict import FORGETFUL, JOURNALED, Verdict, judge
 
 _LOOK_EVERY = 0.05
 
@@ -119,7 +119,7 @@ class Site:
         if number is signal.SIGTERM:
             self.fault("broker SIGTERM")
         else:
-            self.fault("broker kill -9" if self.bed.shares_queue else FORGETFUL)
+            self.fault(JOURNALED if self.bed.shares_queue else FORGETFUL)
         await self.bed.stop_broker(number)
 
     async def power_cut(self) -> None:
@@ -130,7 +130,7 @@ class Site:
         dying = [broker, self.scheduler, *self.workers, *self.producers]
         for process in dying:
             process.send(signal.SIGKILL)
-        self.fault("broker kill -9" if self.bed.shares_queue else FORGETFUL)
+        self.fault(JOURNALED if self.bed.shares_queue else FORGETFUL)
         self.fault("worker kill -9 with everything else", *self.workers)
         for process in dying:
             await process.ended()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import pytest
+
 from tests.faults.jobs import Poison, Work
 from tests.faults.site import Site
-from tests.faults.verdict import DIED
+from tests.faults.verdict import DIED, shown
 
 
-async def test_a_worker_is_killed_in_the_middle_of_long_jobs(site: Site) -> None:
+async def test_a_worker_is_killed_in_the_middle_of_long_jobs(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     await site.start_scheduler()
     first = await site.start_worker("--concurrency", "5")
     async with site.bed.bus() as bus:
@@ -24,6 +28,8 @@ async def test_a_worker_is_killed_in_the_middle_of_long_jobs(site: Site) -> None
     verdict.assert_sound()
     assert len(verdict.doubled) == 5
     assert len(verdict.recovery) == 5
+    with capsys.disabled():
+        print(f"\n{site.bed.kind}: kill -9 to the next start, {shown(verdict.recovery)}")  # noqa: T201
     charged = {line["key"]: line["attempt"] for line in site.events("end")}
     assert sorted(charged.values()) == [1] * 10 + [2] * 5
 
@@ -98,18 +104,7 @@ async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: 
         await _send(site, bus, Poison(key="poison"))
         for number in range(5):
             await _send(site, bus, Work(key=f"after-{number}"))
-        while not site.events("failed"):
-            worker = await site.start_worker(
-                "--concurrency", "1", "--prefetch", "20", "--max-deliveries", "3"
-            )
-            dead = asyncio.create_task(worker.ended())
-            failed = asyncio.create_task(site.until("failed", 1))
-            done, pending = await asyncio.wait({dead, failed}, return_when=asyncio.FIRST_COMPLETED)
-            if dead in done:
-                site.workers.remove(worker)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+        await _replace_workers_until_failed(site, 1, deaths=3)
         await site.until("end", 10)
         [record] = await site.bed.failed_records(bus, 1)
     assert record["reason"] == "worker died while running it"
@@ -117,6 +112,50 @@ async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: 
     assert [line["attempt"] for line in kills] == [1, 2, 3]
     assert all(line["attempt"] == 1 for line in site.events("end"))
     (await site.settled()).assert_sound()
+
+
+async def test_a_job_that_crashes_or_takes_all_memory_is_no_other_poison(site: Site) -> None:
+    """Each is charged for its own deaths alone, though they wait in the same worker."""
+    ways = {"segfault": signal.SIGSEGV, "memory": signal.SIGKILL}
+    await site.start_scheduler()
+    async with site.bed.bus() as bus:
+        for how in ways:
+            await _send(site, bus, Poison(key=how, how=how))
+            await _send(site, bus, Work(key=f"after-{how}"))
+        codes = await _replace_workers_until_failed(site, 2, deaths=2)
+        await site.until("end", 2)
+        records = await site.bed.failed_records(bus, 2)
+    assert {record["reason"] for record in records} == {"worker died while running it"}
+    assert sorted(codes) == sorted(-number for number in ways.values() for _ in range(2))
+    for how in ways:
+        kills = [line for line in site.events("start") if line["key"] == how]
+        assert [line["attempt"] for line in kills] == [1, 2]
+    assert all(line["attempt"] == 1 for line in site.events("end"))
+    (await site.settled()).assert_sound()
+
+
+async def _replace_workers_until_failed(site: Site, number: int, deaths: int) -> list[int]:
+    """Start a worker whenever the last one died, until so many jobs failed; the exit codes."""
+    codes: list[int] = []
+    failed = asyncio.create_task(site.until("failed", number))
+    while not failed.done():
+        worker = await site.start_worker(
+            "--concurrency",
+            "1",
+            "--prefetch",
+            "20",
+            "--max-deliveries",
+            str(deaths),
+            online=False,
+        )
+        dead = asyncio.create_task(worker.ended())
+        await asyncio.wait({dead, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if dead.done():
+            site.workers.remove(worker)
+            codes.append(dead.result())
+        dead.cancel()
+    await failed
+    return codes
 
 
 async def test_a_rolling_restart_neither_loses_nor_doubles(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -11,7 +12,10 @@ from tests.faults.ledger import Line
 DIED = "its worker died or was cut off while it ran"
 ROLLED_BACK = "its broker was killed, and came back with an older state"
 RESENT = "its sender lost the connection before the answer, and sent again"
+UNCOMMITTED = "its broker was killed before it had written down who had it"
 
+JOURNALED = "broker kill -9"
+"""Kind of fault: the embedded broker keeps what it has acknowledged."""
 
 FORGETFUL = "broker kill -9 without a journal"
 """Kind of fault: mosquitto forgets what came since its last snapshot."""
@@ -27,7 +31,9 @@ class Verdict:
         unpromised: the same, but only a broker without a journal held them when it was killed.
         doubled: done or failed more than once, or started more often than its tries say, with the
             cause; None: no cause is known, which is a bug.
-        recovery: seconds from a worker's death to the next start of each job that it ran.
+        recovery: seconds from a worker's kill -9 to the next start of each job that it ran, while
+            nothing else was wrong or had been shortly before.
+        disturbed: the same among other faults: no scheduler was there, say, or no broker.
     """
 
     sent: set[str] = field(default_factory=set)
@@ -35,6 +41,7 @@ class Verdict:
     unpromised: set[str] = field(default_factory=set)
     doubled: dict[str, str | None] = field(default_factory=dict)
     recovery: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
 
     @property
     def unexplained(self) -> list[str]:
@@ -83,7 +90,24 @@ def _judge_one(key: str, story: list[Line], faults: list[Line], verdict: Verdict
         kills = [fault for fault in faults if fault["kind"] == "worker kill -9"]
         death = _death(before, after, story, kills)
         if death is not None:
-            verdict.recovery.append(after["at"] - death["at"])
+            quiet = not any(_disturbs(fault, death, after) for fault in faults)
+            times = verdict.recovery if quiet else verdict.disturbed
+            times.append(after["at"] - death["at"])
+
+
+def shown(times: list[float]) -> str:
+    """How many, p50 and max."""
+    if not times:
+        return "-"
+    return f"{len(times)} jobs: p50 {statistics.median(times):.2f} s, max {max(times):.2f} s"
+
+
+def _disturbs(fault: Line, death: Line, after: Line) -> bool:
+    """Whether somebody but workers that died was ailing between a kill and the next start."""
+    if str(fault["kind"]) in _WORKERS_DIE:
+        return False
+    ends = fault["at"] + fault.get("lasts", 0.0) + _AILING
+    return bool(fault["at"] <= after["at"] and ends >= death["at"])
 
 
 def _unpromised(sent: Line, faults: list[Line]) -> bool:
@@ -94,9 +118,11 @@ def _unpromised(sent: Line, faults: list[Line]) -> bool:
 
 
 def _cause(story: list[Line], starts: list[Line], faults: list[Line]) -> str | None:
-    pairs = list(itertools.pairwise(starts))
-    if any(_death(before, after, story, faults) for before, after in pairs):
-        return DIED
+    for before, after in itertools.pairwise(starts):
+        if _death(before, after, story, faults):
+            return DIED
+        if any(_hardly_given(fault, before, after) for fault in faults):
+            return UNCOMMITTED
     sendings = [line for line in story if line["event"] == "sending"]
     plain = all(line["confirm"] != "stored" for line in sendings)
     # A stored job that is sent again under its id is dropped; under a new id it is another job.
@@ -131,6 +157,17 @@ def _death(before: Line, after: Line, story: list[Line], faults: list[Line]) -> 
     return None
 
 
+def _hardly_given(fault: Line, before: Line, after: Line) -> bool:
+    """Whether a broker with a journal was killed in the moment in which it gave a job out.
+
+    It hands a message over and writes that down with its next commit; in between it knows only that
+    the job waits. Its worker is cut off while it runs, as by any other death.
+    """
+    lag = abs(fault["at"] - before["at"])
+    soon = lag <= _UNTIL_COMMITTED and fault["at"] <= after["at"]
+    return bool(fault["kind"] == JOURNALED and soon)
+
+
 def _keeps_from_acknowledging(fault: Line, end: float, death: float) -> bool:
     """Whether the broker was away between the end of a run and the death of its worker."""
     return str(fault["kind"]).startswith("broker") and end - _BROKER_AWAY <= fault["at"] <= death
@@ -138,5 +175,14 @@ def _keeps_from_acknowledging(fault: Line, end: float, death: float) -> bool:
 
 _UNTIL_ACKNOWLEDGED = 0.5
 """Seconds that a worker may need from the end of a run to its PUBACK."""
+
+_WORKERS_DIE = ("worker kill -9", "worker SIGTERM", "worker kills itself")
+
+_AILING = 15.0
+"""Seconds after a fault in which not everything is itself again: broker or scheduler start,
+everybody connects, and a scheduler that has reconnected adopts nobody for 6 seconds."""
+
+_UNTIL_COMMITTED = 0.5
+"""Seconds in which the embedded broker has committed what it gave out, also when it is busy."""
 
 _BROKER_AWAY = 10.0
