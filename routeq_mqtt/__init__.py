@@ -2,6 +2,7 @@
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
+from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
 from routeq_mqtt.bus.flows import BatchHandle, BatchProgress, batch, batch_of, chain
 from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, Progress
 from routeq_mqtt.bus.size import QueueSize
@@ -75,6 +76,9 @@ __all__ = [
     "batch_of",
     "BatchHandle",
     "BatchProgress",
+    "DeviceInfo",
+    "Rollout",
+    "RolloutProgress",
     "Retry",
     "Release",
     "Fail",

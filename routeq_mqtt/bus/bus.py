@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.controls import Controls
+from routeq_mqtt.bus.devices import Devices
 from routeq_mqtt.bus.events import Events
 from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
 from routeq_mqtt.bus.rpc import Requests
@@ -34,7 +35,12 @@ from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
-from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.names import (
+    check_chosen_name,
+    check_queue_name,
+    device_queue,
+    is_device_queue,
+)
 from routeq_mqtt.wire.options import needs_admission
 
 if TYPE_CHECKING:
@@ -56,7 +62,7 @@ _STORE_AGAIN = 2.0
 """Seconds until a durable dispatch without a reply is sent again; its ids are dropped if known."""
 
 
-class Bus(Controls, Outcomes):
+class Bus(Controls, Devices, Outcomes):
     """A connection to the job bus.
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``
@@ -189,6 +195,7 @@ class Bus(Controls, Outcomes):
         job: Job,
         *,
         queue: str | None = None,
+        to: str | None = None,
         delay: float | None = None,
         run_at: datetime | float | None = None,
         expires_at: datetime | float | None = None,
@@ -205,6 +212,8 @@ class Bus(Controls, Outcomes):
         Args:
             job: what to run.
             queue: default: its class's.
+            to: the device that is to run it: a worker's `--name`. The scheduler stores it, and
+                holds it until that worker is there.
             delay: seconds until it runs, counted from when the scheduler gets it; with an outbox
                 from now, since the scheduler may get it much later.
             run_at: when it runs: a datetime (naive: local time) or UTC epoch seconds.
@@ -225,7 +234,11 @@ class Bus(Controls, Outcomes):
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.
         """
-        special = delay or run_at is not None or expires_at is not None or headers
+        if to is not None:
+            queue = _queue_of(to, queue)
+        elif queue is not None:
+            check_chosen_name(queue, "dispatch: queue")
+        special = to is not None or delay or run_at is not None or expires_at is not None or headers
         if special or result_ttl is not None or self.outgoing is not None or is_planned(type(job)):
             envelope = self._envelope(job, queue, delay, run_at, expires_at, headers)
             if result_ttl is not None:
@@ -235,8 +248,6 @@ class Bus(Controls, Outcomes):
             job.job_id = str(handle)
             return handle
         _check_delay(delay, None)
-        if queue is not None:
-            check_queue_name(queue, "dispatch: queue")
         job_id, name, payload = self._pack_now(job, queue)
         async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
             await self._hand_over(name, payload, confirm, timeout)
@@ -247,20 +258,25 @@ class Bus(Controls, Outcomes):
         name: str,
         data: Mapping[str, Any],
         *,
-        queue: str = "default",
+        queue: str | None = None,
+        to: str | None = None,
         delay: float | None = None,
+        expires_at: datetime | float | None = None,
         confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> JobHandle:
         """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
-        check_queue_name(queue, "dispatch: queue")
+        where = _queue_of(to, queue) if to is not None else queue or "default"
+        if to is None:
+            check_chosen_name(where, "dispatch: queue")
         _check_delay(delay, None)
         envelope = Envelope(
             id=new_id(),
             job=name,
             data=dict(data),
-            queue=queue,
+            queue=where,
             delay=delay or None,
+            expires_at=_epoch(expires_at),
             dispatched_at=self._clock.now(),
         )
         if self.outgoing is not None:
@@ -272,7 +288,7 @@ class Bus(Controls, Outcomes):
     ) -> JobHandle:
         payload = self._pack(envelope)
         job_id, name = str(envelope.id), str(envelope.queue)
-        if needs_admission(envelope.options):
+        if needs_admission(envelope.options) or is_device_queue(name):
             confirm = "stored"
         if self.outgoing is not None:
             await self.outgoing.put([(envelope, payload)], confirm)
@@ -335,7 +351,7 @@ class Bus(Controls, Outcomes):
         """
         size = _STORED_CHUNK if confirm == "stored" else _CHUNK
         if queue is not None:
-            check_queue_name(queue, "bulk: queue")
+            check_chosen_name(queue, "bulk: queue")
         source = iter(jobs)
         ids: list[str] = []
         if self.outgoing is not None:
@@ -565,6 +581,14 @@ def _outbox_options(
     if isinstance(outbox, OutboxOptions):
         return outbox
     return settings.outbox_options(None if outbox is None else Path(outbox))
+
+
+def _queue_of(device: str, queue: str | None) -> str:
+    if queue is not None:
+        raise ConfigurationError(
+            f"dispatch: give either to={device!r} or queue={queue!r}: a device has its own queue"
+        )
+    return device_queue(device, "dispatch: to")
 
 
 def _fixed(envelope: Envelope) -> Envelope:

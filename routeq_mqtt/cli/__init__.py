@@ -75,6 +75,7 @@ def _register_others(app: typer.Typer) -> None:
         batch,
         bench,
         control,
+        devices,
         doctor,
         failed,
         health,
@@ -88,7 +89,8 @@ def _register_others(app: typer.Typer) -> None:
         workers,
     )
 
-    for module in (send, show, workers, control, batch, doctor, bench, health, table, up):
+    commands = (send, show, workers, control, batch, devices, doctor, bench, health, table, up)
+    for module in commands:
         module.register(app)
     app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")
     app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")

@@ -171,6 +171,21 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def pairs(values: list[str], flag: str) -> dict[str, str]:
+    """Values of a flag that are key=value.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    found = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise ConfigurationError(f"{flag}={value!r} is no key=value; write {flag} site=north")
+        found[key] = text
+    return found
+
+
 def when(seconds: float) -> str:
     """UTC epoch seconds as local time."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")

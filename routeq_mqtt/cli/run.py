@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.bus.timetable import announcement
-from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, run, set_up_logging, settings
+from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, pairs, run, set_up_logging, settings
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
@@ -100,7 +100,12 @@ def worker(
             "--trigger", help="Messages that become jobs: 'devices/{device_id}/telemetry=job_name'."
         ),
     ] = [],  # noqa: B006 - typer copies it
-    name: Annotated[str | None, typer.Option(help="A stable name, part of the id.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="A stable name, for jobs that are meant for this device.")
+    ] = None,
+    tag: Annotated[
+        list[str], typer.Option("--tag", help="What broadcasts look for: site=north. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
     events: Annotated[bool, typer.Option(help="Tell what happens to jobs.")] = True,
     url: Url = None,
     log_level: LogLevel = "info",
@@ -130,6 +135,7 @@ def worker(
             stop_when_empty=stop_when_empty,
             shutdown_timeout=shutdown_timeout,
             name=name,
+            tags=pairs(tag, "--tag"),
             events=events,
             triggers=(*declared(), *map(from_flag, trigger)),
         )

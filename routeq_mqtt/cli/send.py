@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from math import inf
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, print_json, run, settings
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.names import check_chosen_name, device_queue
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +25,16 @@ def dispatch(
     values: Annotated[
         list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
     ] = None,
-    queue: Annotated[str, typer.Option("--queue", "-q", help="Where to.")] = "default",
+    queue: Annotated[
+        str | None, typer.Option("--queue", "-q", help="Where to; default: default.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The device that is to run it: a worker's --name.")
+    ] = None,
     delay: Annotated[float | None, typer.Option(help="Seconds until it runs.")] = None,
+    expires_in: Annotated[
+        float | None, typer.Option(help="Seconds until it is too late to run it.")
+    ] = None,
     stored: Annotated[
         bool, typer.Option("--stored", help="Wait until the scheduler has committed it.")
     ] = False,
@@ -36,20 +45,35 @@ def dispatch(
 
     async def main() -> str:
         # Before anything connects: a mistake here is no matter of the broker's.
-        check_queue_name(queue, "--queue")
+        if queue is not None:
+            check_chosen_name(queue, "--queue")
+        if to is not None:
+            device_queue(to, "--to")
+        if expires_in is not None and not 0 < expires_in < inf:
+            raise ConfigurationError(f"--expires-in={expires_in!r} must be seconds above 0")
         if delay is not None and not 0 <= delay < inf:
             raise ConfigurationError(f"--delay={delay!r} must be 0 seconds or more")
         data = _data(values or [])
         async with Bus(settings=settings(url, outbox=True)) as bus:
             return await bus.dispatch_named(
-                name, data, queue=queue, delay=delay, confirm="stored" if stored else None
+                name,
+                data,
+                queue=queue,
+                to=to,
+                delay=delay,
+                expires_at=None if expires_in is None else time.time() + expires_in,
+                confirm="stored" if stored else None,
             )
 
     job_id = run(main)
     if as_json:
-        print_json({"id": job_id, "job": name, "queue": queue})
+        print_json({"id": job_id, "job": name, "queue": _queue(queue, to)})
     else:
         typer.echo(job_id)
+
+
+def _queue(queue: str | None, to: str | None) -> str:
+    return queue or "default" if to is None else device_queue(to, "--to")
 
 
 def _data(values: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.backoff import Exponential
-from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.names import check_chosen_name
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def check_option(where: str, option: str, value: object) -> None:
         ConfigurationError: names class, option, value and the mend.
     """
     if option == "queue":
-        check_queue_name(value, f"{where}: {option}")
+        check_chosen_name(value, f"{where}: {option}")
         return
     fits, needed = _RULES[option]
     if not fits(value):

@@ -27,6 +27,7 @@ class WorkerStatus:
         sessions: client identifiers of its queue sessions.
         window: messages that each session holds at most: concurrency + prefetch.
         joins: how often a session of it has joined its group.
+        tags: what is known of the device that has this name.
         at: when this was said, UTC epoch seconds by the worker's own clock.
         seq: grows with each status of this worker.
     """
@@ -39,6 +40,7 @@ class WorkerStatus:
     window: int = 0
     joins: int = 0
     name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     host: str = ""
     pid: int = 0
     started_at: float = 0.0

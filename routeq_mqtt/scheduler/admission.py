@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.scheduler.batches import NewBatch
     from routeq_mqtt.scheduler.claims import Claim
-    from routeq_mqtt.scheduler.database import Database, Transaction
+    from routeq_mqtt.scheduler.database import Database, Transaction, Values
     from routeq_mqtt.scheduler.rows import NewRow
     from routeq_mqtt.security.guard import Guard
 
@@ -34,9 +34,20 @@ class Admission:
         self._guard = guard
 
     async def take(
-        self, rows: Sequence[NewRow], now: float, *, batches: Sequence[NewBatch] = ()
+        self,
+        rows: Sequence[NewRow],
+        now: float,
+        *,
+        batches: Sequence[NewBatch] = (),
+        more: Sequence[tuple[str, Values]] = (),
     ) -> dict[str, str]:
         """Take rows in, and the batches that they belong to.
+
+        Args:
+            rows: to take in.
+            now: UTC epoch seconds.
+            batches: begun, or closed, with them.
+            more: further statements of the same transaction.
 
         Returns:
             For each row's id the id to answer with: its own, or that of the job that is there
@@ -50,6 +61,8 @@ class Admission:
             for number, row in enumerate(rows, 1):
                 answers[row.id] = await self._admit(work, row, seq + number, now)
             await work.run(sql.WRITE_SEQ, (seq + len(rows),))
+            for statement, values in more:
+                await work.run(statement, values)
             # Not earlier: a batch that is closed and has nothing to do is over.
             for batch in batches:
                 if not batch.open:

@@ -132,7 +132,7 @@ class Adoption:
         self.drained += len(rows) + len(failed)
         if len(self._waiting) <= _BATCH:
             connection.resume()
-        self._context.limited = True
+        self._context.limited = self._context.expiring = True
         self._context.parked.fire()
         await asyncio.sleep(0)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import ConnectionLost
 from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.signal import Signal
+from routeq_mqtt.wire.names import is_device_queue
 from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Context:
         hook: called at each step that a fault test may want to die at.
         parked: fires when there may be something to feed.
         limited: there may be jobs that wait for their turn.
+        expiring: there may be jobs that expire.
         delayed: fires when something may be due earlier than the releaser thinks.
         fleet_changed: fires when a worker came, went or changed.
     """
@@ -58,6 +60,7 @@ class Context:
     bridged: tuple[str, ...] = ()
     parked: Signal = field(default_factory=Signal)
     limited: bool = True
+    expiring: bool = True
     delayed: Signal = field(default_factory=Signal)
     fleet_changed: Signal = field(default_factory=Signal)
     link: Link = field(init=False)
@@ -74,10 +77,13 @@ class Context:
         return any(fnmatchcase(topic[len(prefix) :], name) for name in self.bridged)
 
     def has_home(self, queue: str) -> bool:
-        """Whether what is published for a queue is held by somebody else than us, and should be."""
+        """Whether what is published for a queue is held by somebody else than us, and should be.
+
+        A device's own queue has none while the device is away: here its jobs expire in time.
+        """
         if self.orders.has("paused", queue):
             return False
-        if self.surroundings.shares_queue:
+        if self.surroundings.shares_queue and not is_device_queue(queue):
             return True
         return any(
             not self.orders.has("drained", worker.id, worker.name)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.scheduler.rows import NewFailed
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
-    from routeq_mqtt.wire.record import FailedRecord
+    from routeq_mqtt.scheduler.rows import Row
 
 
 def new_failed(record: FailedRecord) -> NewFailed:
@@ -21,4 +23,22 @@ def new_failed(record: FailedRecord) -> NewFailed:
         worker=record.worker,
         failed_at=record.failed_at,
         record=record.encode(),
+    )
+
+
+def expired(row: Row, now: float) -> NewFailed:
+    """The failed record of a job that no worker took in time."""
+    envelope = Envelope.decode(row.envelope)
+    return new_failed(
+        FailedRecord(
+            id=row.id,
+            queue=row.queue,
+            job=envelope.job,
+            reason="expired",
+            error=f"its expires_at {row.expires_at} passed before a worker took it",
+            attempts=list(envelope.errors),
+            worker=None,
+            failed_at=now,
+            envelope=row.envelope,
+        )
     )

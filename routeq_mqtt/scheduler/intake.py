@@ -211,6 +211,9 @@ class Intake:
             self._context.reply(request, result=ids)
         if any(row.state == "delayed" for row in (*batch.rows, *batch.special)):
             self._context.delayed.fire()
+        rows = itertools.chain(batch.rows, batch.special, batch.back)
+        if any(row.expires_at is not None for row in rows):
+            self._context.expiring = True
         self._context.parked.fire()
 
     # -- sorting -------------------------------------------------------------------------------

@@ -6,17 +6,15 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.failing import expired
 from routeq_mqtt.scheduler.pace import Pace
 from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS
-from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from routeq_mqtt.scheduler.context import Context
-    from routeq_mqtt.scheduler.rows import NewFailed, Row
+    from routeq_mqtt.scheduler.rows import Row
 
 log = logging.getLogger(__name__)
 
@@ -120,23 +118,6 @@ class Publisher:
         now = self._context.clock.now()
         late = [row for row in rows if row.expires_at is not None and row.expires_at <= now]
         if late:
-            await self._context.store.fail([_expired(row, now) for row in late], now)
+            await self._context.store.fail([expired(row, now) for row in late], now)
             self._context.parked.fire()
         return [row for row in rows if row not in late]
-
-
-def _expired(row: Row, now: float) -> NewFailed:
-    envelope = Envelope.decode(row.envelope)
-    return new_failed(
-        FailedRecord(
-            id=row.id,
-            queue=row.queue,
-            job=envelope.job,
-            reason="expired",
-            error=f"its expires_at {row.expires_at} passed before a worker took it",
-            attempts=list(envelope.errors),
-            worker=None,
-            failed_at=now,
-            envelope=row.envelope,
-        )
-    )

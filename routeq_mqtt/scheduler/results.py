@@ -93,13 +93,14 @@ class Results:
                 del self._waiting[job_id]
 
     async def _outcome(self, job_id: str) -> Answer | None:
+        # First the row: what it left is committed with its end, or before.
+        rows = await self._db.read(sql.ROW_STATE, (job_id,))
         kept = await self._db.read(sql.RESULT, (job_id, self._clock.now()))
         if kept:
             return {"state": "done", "attempt": kept[0][0], "value": bytes(kept[0][1])}
         failed = await self._db.read(sql.FAILED_GET, (job_id,))
         if failed:
             return {"state": "failed", "reason": failed[0][3], "error": failed[0][4]}
-        rows = await self._db.read(sql.ROW_STATE, (job_id,))
         if rows and rows[0][0] == "done":
             return {"state": rows[0][2] or "done", "attempt": rows[0][1]}
         return None

@@ -22,6 +22,8 @@ from routeq_mqtt.scheduler.batches import Batches
 from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
+from routeq_mqtt.scheduler.devices import Devices
+from routeq_mqtt.scheduler.expirer import Expirer
 from routeq_mqtt.scheduler.feeder import Feeder
 from routeq_mqtt.scheduler.guard import Place, refuse_second, running
 from routeq_mqtt.scheduler.handover import Handover
@@ -35,6 +37,7 @@ from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
 from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.results import Results
+from routeq_mqtt.scheduler.rollouts import Rollouts
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.scheduler.ticker import Ticker
@@ -191,7 +194,10 @@ class Scheduler:
         if self._options.schedules:
             await ticker.announce(list(self._options.schedules))
         others = self._control.methods | self._triggers.methods | results.methods
-        others |= batches.methods | ticker.methods
+        self._devices = devices = Devices(context)
+        await devices.load()
+        rollouts = Rollouts(context, devices, admission)
+        others |= batches.methods | ticker.methods | devices.methods | rollouts.methods
         self._registrar = Registrar(context, self._status, others)
         self._requests: set[asyncio.Task[None]] = set()
         self._reaper = reaper = Reaper(
@@ -206,6 +212,9 @@ class Scheduler:
             "releaser": Releaser(context, publisher).run(),
             "ticker": ticker.run(),
             "limiter": Limiter(context, limits).run(),
+            "expirer": Expirer(context).run(),
+            "devices": devices.run(),
+            "rollouts": rollouts.run(),
             "reaper": reaper.run(),
             "janitor": Janitor(
                 context,
@@ -406,6 +415,8 @@ class Scheduler:
         before = fleet.standing(worker)
         fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
         if message.topic.startswith(context.topics.worker("")):
+            member = fleet.members.get(worker)
+            self._devices.heard(None if member is None else member.status)
             if context.link.connection is not connection:
                 self._reaper.spare(worker)  # said before we were here
             context.fleet_changed.fire()

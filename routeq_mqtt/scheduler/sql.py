@@ -75,6 +75,19 @@ PARKED = f"""
 SELECT {COLUMNS} FROM jobs WHERE state = 'parked' AND queue = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 PARKED_QUEUES = "SELECT queue FROM counts WHERE state = 'parked' AND n > 0 ORDER BY queue"
+# The first condition is that of the index. A chain's later steps wait for their chain.
+EXPIRED = f"""
+SELECT {COLUMNS} FROM jobs
+WHERE expires_at IS NOT NULL AND state <> 'done' AND expires_at <= ?
+    AND (state IN ('delayed', 'parked', 'limited') OR (state = 'held' AND chain IS NULL))
+ORDER BY expires_at LIMIT ?
+"""
+NEXT_EXPIRY = """
+SELECT
+    (SELECT min(expires_at) FROM jobs
+        WHERE expires_at IS NOT NULL AND state <> 'done' AND expires_at > ?),
+    EXISTS (SELECT 1 FROM jobs WHERE expires_at IS NOT NULL AND state <> 'done')
+"""
 RELEASED = "SELECT id, attempt, deliveries FROM jobs WHERE state = 'released'"
 RELEASED_OF = RELEASED + " AND queue = ?"
 GET = f"SELECT {COLUMNS} FROM jobs WHERE id = ?"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql
 from routeq_mqtt.scheduler.database import Database
+from routeq_mqtt.scheduler.failing import expired
 from routeq_mqtt.scheduler.rows import (
     Counts,
     FailedRow,
@@ -174,14 +175,19 @@ class Store:
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
         """Keep failed records, and make tombstones of their rows."""
         async with self._db.transaction() as work:
-            await work.many(
-                sql.FAIL,
-                [
-                    (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record)
-                    for r in {record.id: record for record in records}.values()
-                ],
-            )
-            await work.many(sql.TOMBSTONE, [(at, record.id) for record in records])
+            await _fail(work, records, at)
+
+    async def expire(self, now: float, limit: int) -> list[str]:
+        """Make failed records of jobs that wait here and whose time has passed; their ids."""
+        async with self._db.transaction() as work:
+            rows = _rows(await work.read(sql.EXPIRED, (now, limit)))
+            await _fail(work, [expired(row, now) for row in rows], now)
+        return [row.id for row in rows]
+
+    async def next_expiry(self, now: float) -> tuple[float | None, bool]:
+        """When the next job expires; whether there are any, also late ones in workers' hands."""
+        following, any_left = (await self._db.read(sql.NEXT_EXPIRY, (now,)))[0]
+        return following, bool(any_left)
 
     async def failed_list(
         self, queue: str | None = None, *, limit: int = 100
@@ -227,6 +233,17 @@ class Store:
 
 
 _SUMMARY = tuple(column.strip() for column in sql.SUMMARY.split(","))
+
+
+async def _fail(work: Transaction, records: Sequence[NewFailed], at: float) -> None:
+    await work.many(
+        sql.FAIL,
+        [
+            (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record)
+            for r in {record.id: record for record in records}.values()
+        ],
+    )
+    await work.many(sql.TOMBSTONE, [(at, record.id) for record in records])
 
 
 async def _insert(

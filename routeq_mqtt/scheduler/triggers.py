@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError, ConnectionLost
 from routeq_mqtt.scheduler import sql
-from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.names import check_chosen_name
 from routeq_mqtt.wire.trigger import Trigger, check_pattern
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Triggers:
         one = Trigger(
             pattern=str(args["pattern"]),
             job=str(args["job"]),
-            queue=check_queue_name(args["queue"], "trigger: queue"),
+            queue=check_chosen_name(args["queue"], "trigger: queue"),
             with_topic=bool(args.get("with_topic")),
         )
         topics = self._context.topics

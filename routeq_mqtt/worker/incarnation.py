@@ -119,7 +119,7 @@ class Incarnation:
             guard=options.guard,
             reporter=self.progress.reporter,
         )
-        self.pool = Pool(options.queues, options.concurrency, self._run, most=most)
+        self.pool = Pool(options.served, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)
         self.giver = Giver(self.sender, self.pool, hook)
         self.sessions = [
@@ -136,13 +136,13 @@ class Incarnation:
                 joined=self._joined,
                 give=self.giver.give,
             )
-            for queue in options.queues
+            for queue in options.served
         ]
         self.sharing = Sharing(
             self.pool, options.concurrency, self.sessions, self.sender.surroundings, clock
         )
         self.announcer = Announcer(self.sender, clock)
-        self.orders = Orders(self.sender, {self.id, options.name}, options.queues, self)
+        self.orders = Orders(self.sender, {self.id, options.name}, options.served, self)
         self._presence = self._make_presence(transport, in_thread=in_thread)
 
     def _make_presence(self, transport: Transport, *, in_thread: bool) -> Present:
@@ -150,11 +150,12 @@ class Incarnation:
         status = WorkerStatus(
             id=self.id,
             state="online",
-            queues=list(options.queues),
+            queues=list(options.served),
             sessions=[session.client_id for session in self.sessions],
             concurrency=options.concurrency,
             window=options.window,
             name=options.name,
+            tags=dict(options.tags),
             host=socket.gethostname(),
             pid=os.getpid(),
             started_at=self._clock.now(),
@@ -191,7 +192,7 @@ class Incarnation:
         for session in self.sessions:
             await session.link.ready()
         self._report()
-        log.info("worker=%s online queues=%s", self.id, ",".join(self._options.queues))
+        log.info("worker=%s online queues=%s", self.id, ",".join(self._options.served))
 
     async def _gate(self) -> None:
         """No session connects before the lease on it is known to be sound."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.security.guard import OPEN, Guard
-from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.names import check_chosen_name, device_queue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from routeq_mqtt.wire.trigger import Trigger
 
 
@@ -31,7 +33,8 @@ class WorkerOptions:
         max_deliveries: how many workers a job may take down before it fails; default 5.
         stop_when_empty: stop when no job is waiting.
         shutdown_timeout: seconds that running jobs get to finish when the worker stops; default 30.
-        name: a stable name, part of the worker's id.
+        name: a stable name, part of the worker's id; it also works on the queue of that device.
+        tags: what else is known of the device, for broadcasts; only with a name.
         events: tell what happens to jobs on ``routeq/events/<queue>``.
         guard: the keys that jobs are checked and opened with; default: none.
         stall_limit: seconds without a sign of life of the event loop after which the worker gives
@@ -52,6 +55,7 @@ class WorkerOptions:
     stop_when_empty: bool = False
     shutdown_timeout: float = 30.0
     name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     events: bool = True
     stall_limit: float = 30.0
     triggers: tuple[Trigger, ...] = ()
@@ -61,11 +65,12 @@ class WorkerOptions:
         if not self.queues:
             raise ConfigurationError("worker: no queue is named; say for example --queue default")
         for queue in self.queues:
-            check_queue_name(queue, "worker: queue")
+            check_chosen_name(queue, "worker: queue")
         if len(set(self.queues)) != len(self.queues):
             raise ConfigurationError(f"worker: queues={self.queues!r} names a queue twice")
         if self.name is not None:
-            check_queue_name(self.name, "worker: name")
+            device_queue(self.name, "worker: name")
+        self._check_tags()
         lowest = {
             "concurrency": 1,
             "prefetch": 0,
@@ -83,6 +88,22 @@ class WorkerOptions:
             value = getattr(self, option)
             if value is not None and not value >= least:
                 raise ConfigurationError(f"worker: {option}={value!r} must be {least} or more")
+
+    def _check_tags(self) -> None:
+        if self.tags and self.name is None:
+            raise ConfigurationError(
+                "worker: tags belong to a device that keeps its name; say --name, too"
+            )
+        for key, value in self.tags.items():
+            if not all(isinstance(part, str) and part.isprintable() for part in (key, value)):
+                raise ConfigurationError(f"worker: tag {key!r}={value!r} must be printable texts")
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """All queues, the device's own first."""
+        if self.name is None:
+            return self.queues
+        return (device_queue(self.name, "worker: name"), *self.queues)
 
     @property
     def window(self) -> int:

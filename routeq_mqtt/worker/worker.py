@@ -154,12 +154,12 @@ class Worker:
     async def _backlog(self, life: Incarnation) -> int:
         """Jobs that wait for our queues, as far as somebody can tell."""
         around = life.sender.surroundings
-        waiting = sum(around.waiting.get(queue, 0) for queue in self._options.queues)
+        waiting = sum(around.waiting.get(queue, 0) for queue in self._options.served)
         if around.scheduler is None or around.scheduler.state != "online":
             return waiting
         try:
             sizes = await life.requests.call("sizes")
         except NoScheduler:
             return waiting
-        mine = (sizes.get(queue, {}) for queue in self._options.queues)
+        mine = (sizes.get(queue, {}) for queue in self._options.served)
         return waiting + sum(int(size["parked"] + size["released"]) for size in mine if size)

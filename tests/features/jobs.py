@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from routeq_mqtt import Job, Retry, batch_of
+from routeq_mqtt import Fail, Job, Retry, batch_of
 from tests.bed.jobs import tell, wait_at
 
 
@@ -172,3 +172,19 @@ class Rated(Job):
 
     async def handle(self) -> None:
         await tell("ran", self, key=self.key)
+
+
+class Install(Job):
+    """On a device, which says its own name."""
+
+    key: str = "install"
+    gate: str | None = None
+    fails_on: str = ""
+
+    async def handle(self) -> None:
+        device = os.environ["ROUTEQ_TEST_DEVICE"]
+        if self.gate is not None:
+            await wait_at(self.gate, self, key=device)
+        if device == self.fails_on:
+            raise Fail("broken")
+        await tell("ran", self, key=device)

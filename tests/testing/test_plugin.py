@@ -124,7 +124,7 @@ def test_without_the_broker_its_tests_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_tests_on_the_page_pass(tmp_path: Path) -> None:
-    files, _ = unpack(ROOT / "docs" / "features" / "testing.md", tmp_path)
+    files, _, _ = unpack(ROOT / "docs" / "features" / "testing.md", tmp_path)
     assert "test_signup.py" in files
     printed = run_pytest(tmp_path, "-q")
     number = files["test_signup.py"].count("def test_")

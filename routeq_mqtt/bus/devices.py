@@ -1,0 +1,225 @@
+"""Jobs for named devices: who there is, broadcasts, and rollouts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from routeq_mqtt.errors import ConfigurationError, ConnectionLost
+from routeq_mqtt.wire.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from routeq_mqtt.bus.rpc import Requests
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.settings import Settings
+    from routeq_mqtt.topics import Topics
+    from routeq_mqtt.wire.envelope import Envelope
+
+_AGAIN = 2.0
+"""Seconds until a broadcast without a reply is asked for again: the same id is the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutProgress:
+    """How far a broadcast is.
+
+    Attributes:
+        name: of its job.
+        total: devices that get it.
+        waiting: those that have not got it: away, or their turn has not come.
+        running: those that have it and are not done.
+        done: those that did it.
+        failed: those where it ended as a failed record.
+        cancelled: those that do not get it, or were stopped.
+        called_off: it was cancelled or aborted as a whole.
+        aborted_at: when too many had failed; UTC epoch seconds.
+        finished_at: UTC epoch seconds; None: it goes on.
+    """
+
+    id: str
+    name: str
+    total: int
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    called_off: bool
+    aborted_at: float | None
+    finished_at: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a plain map."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """A device that this bus knows; `seen_at`: when it was heard last, UTC epoch seconds."""
+
+    name: str
+    tags: dict[str, str]
+    seen_at: float
+    online: bool
+
+
+class Rollout:
+    """A broadcast; its id is enough to find it again, from anywhere.
+
+    Args:
+        id: of the broadcast.
+        requests: how to ask the scheduler.
+    """
+
+    def __init__(self, id: str, requests: Requests) -> None:  # noqa: A002 - its name everywhere
+        self.id = id
+        self._requests = requests
+
+    def job_id(self, device: str) -> str:
+        """Id of the job of one device."""
+        return f"{self.id}@{device}"
+
+    async def progress(self) -> RolloutProgress:
+        """How far it is.
+
+        Raises:
+            RequestFailed: there is none of this id; one is forgotten 7 days after its end.
+            NoScheduler: no scheduler answers.
+        """
+        shown = await self._requests.call("rollout.show", id=self.id)
+        pending, failed, cancelled = shown["pending"], shown["failed"], shown["cancelled"]
+        return RolloutProgress(
+            id=shown["id"],
+            name=shown["name"],
+            total=shown["total"],
+            waiting=pending - shown["running"],
+            running=shown["running"],
+            done=shown["total"] - pending - failed - cancelled,
+            failed=failed,
+            cancelled=cancelled,
+            called_off=bool(shown["called_off"]),
+            aborted_at=shown["aborted_at"],
+            finished_at=shown["finished_at"],
+        )
+
+    async def cancel(self) -> RolloutProgress:
+        """Send it to no further device, take it back where it waits, stop it where it runs."""
+        await self._requests.call("batch.cancel", id=self.id)
+        return await self.progress()
+
+
+class _Bus(Protocol):
+    settings: Settings
+    _clock: Clock
+    _topics: Topics
+
+    @property
+    def requests(self) -> Requests: ...
+    def envelope(self, job: Job, *, delay: float | None = None) -> Envelope: ...
+    def _pack(self, envelope: Envelope) -> bytes: ...
+    def _within(
+        self, timeout: float | None, what: str
+    ) -> AbstractAsyncContextManager[None, None]: ...
+
+
+class Devices:
+    """What a bus has to do with devices: workers that were started with `--name`."""
+
+    async def devices(self: _Bus) -> list[DeviceInfo]:
+        """All devices that the scheduler has ever seen here, by name.
+
+        Raises:
+            NoScheduler: no scheduler answers.
+        """
+        return [DeviceInfo(**shown) for shown in await self.requests.call("device.list")]
+
+    async def broadcast(
+        self: _Bus,
+        job: Job,
+        *,
+        where: Mapping[str, str] | None = None,
+        expires_in: float | None = None,
+        rate: tuple[int, float] | None = None,
+        abort_after: float | None = None,
+        timeout: float | None = None,
+    ) -> Rollout:
+        """Send a job to every device that has some tags, those that are away now included.
+
+        The scheduler makes one job for each device, in one transaction, however often it is asked
+        or dies meanwhile.
+
+        Args:
+            job: what each of them is to run.
+            where: tags that a device must have, all of them; default: every device.
+            expires_in: seconds until it is too late; then it is a failed record, "expired", for
+                each device that has not got it.
+            rate: (devices, seconds), for example (10, 60): the first one now, the others evenly
+                spread; default: all at once.
+            abort_after: send it to no further device after so many failures: a number, or below 1
+                a share of all devices of this broadcast, rounded up; default: never.
+            timeout: seconds; default: the settings'.
+
+        Raises:
+            ConfigurationError: a value makes no sense, or the job is unique, debounced or
+                throttled.
+            NoScheduler, RequestFailed, ConnectionFailed, DispatchTimeout: it may have been made
+                all the same, as a whole.
+        """
+        envelope = self.envelope(job)
+        _check(envelope, where or {}, expires_in, rate, abort_after)
+        broadcast = new_id()
+        expires_at = None if expires_in is None else self._clock.now() + expires_in
+        args = {
+            "id": broadcast,
+            "envelope": self._pack(envelope.evolve(id=broadcast, expires_at=expires_at)),
+            "where": dict(where or {}),
+            "every": None if rate is None else rate[1] / rate[0],
+            "abort_after": abort_after,
+        }
+        limit = self.settings.timeout if timeout is None else timeout
+        topic = self._topics.rpc("device.broadcast")
+        async with self._within(timeout, f"broadcast {job.name}"):
+            while True:
+                try:
+                    await self.requests.exchange(topic, args, timeout=limit, again=_AGAIN)
+                except ConnectionLost:
+                    continue
+                return Rollout(broadcast, self.requests)
+
+    def rollout(self: _Bus, id: str) -> Rollout:  # noqa: A002 - its name everywhere
+        """A broadcast that was made before."""
+        return Rollout(id, self.requests)
+
+
+def _check(
+    envelope: Envelope,
+    where: Mapping[str, str],
+    expires_in: float | None,
+    rate: tuple[int, float] | None,
+    abort_after: float | None,
+) -> None:
+    if "unique_key" in envelope.options:
+        raise ConfigurationError(
+            f"broadcast: {envelope.job} is unique, debounced or throttled: all devices but one "
+            "would be turned away"
+        )
+    for key, value in where.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(
+                f"broadcast: where: {key!r}={value!r} must be texts, as tags are"
+            )
+    if expires_in is not None and not 0 < expires_in < float("inf"):
+        raise ConfigurationError(f"broadcast: expires_in={expires_in!r} must be seconds above 0")
+    if rate is not None and not (len(rate) == 2 and rate[0] >= 1 and 0 < rate[1] < 1e9):
+        raise ConfigurationError(
+            f"broadcast: rate={rate!r} must be (devices, seconds), for example (10, 60)"
+        )
+    if abort_after is not None and not 0 < abort_after < 1e9:
+        raise ConfigurationError(
+            f"broadcast: abort_after={abort_after!r} must be a number of failures, or a share "
+            "below 1"
+        )

@@ -1,0 +1,74 @@
+"""``routeq-mqtt devices``, ``broadcast`` and ``rollout``: jobs for named devices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings, when
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.devices import DeviceInfo, RolloutProgress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("devices")(devices)
+    app.command("rollout")(rollout)
+
+
+def devices(
+    forget: Annotated[
+        str | None, typer.Option(help="Forget one that is gone: it gets no broadcast any more.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the named devices, those that are away included, with their tags."""
+    from rich.table import Table
+
+    async def main() -> list[DeviceInfo]:
+        async with Bus(settings=settings(url)) as bus:
+            if forget is not None:
+                await bus.requests.call("device.forget", name=forget)
+            return await bus.devices()
+
+    found = run(main)
+    if as_json:
+        print_json([asdict(device) for device in found])
+        return
+    table = Table("device", "state", "seen", "tags")
+    for device in found:
+        tags = " ".join(f"{key}={value}" for key, value in sorted(device.tags.items()))
+        table.add_row(
+            device.name, "online" if device.online else "away", when(device.seen_at), tags
+        )
+    out.print(table)
+
+
+def rollout(
+    broadcast_id: Annotated[str, typer.Argument(help="Id of the broadcast.")],
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Send it to no further device, and stop it.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far a broadcast is."""
+
+    async def main() -> RolloutProgress:
+        async with Bus(settings=settings(url)) as bus:
+            handle = bus.rollout(broadcast_id)
+            return await (handle.cancel() if cancel else handle.progress())
+
+    progress = run(main)
+    if as_json:
+        print_json(progress.as_dict())
+        return
+    counted = ("waiting", "running", "done", "failed", "cancelled")
+    counts = ", ".join(f"{getattr(progress, name)} {name}" for name in counted)
+    aborted = "; aborted: too many failed" if progress.aborted_at is not None else ""
+    out.print(f"{progress.name}: {progress.total} devices: {counts}{aborted}", markup=False)
