@@ -102,7 +102,7 @@ async def adopted(jobs: int) -> None:
         dying = await site.start_dying_scheduler("adopting: after commit", jobs // _BATCH // 2)
         await dying.ended(timeout=120)
         scheduler = await site.start_scheduler()
-        await run_all(site, jobs)
+        await run_all(site)
         done = {line["key"] for line in site.events("end")}
         row("adopted: killed half-way, next scheduler RSS, peak", f"{peak(scheduler.pid):.0f} MB")
         row("adopted: killed half-way, lost", f"{jobs - len(done)} of {jobs:,}")
@@ -119,10 +119,14 @@ async def die_with(site: Site, jobs: int) -> None:
             await bus.bulk((Work(key=str(number)) for number in part), timeout=120)
 
 
-async def run_all(site: Site, jobs: int) -> None:
-    """A worker runs everything; gives up when nothing more comes."""
+async def run_all(site: Site) -> None:
+    """A worker runs everything; over when nobody has anything any more."""
     await site.start_worker("--concurrency", "100")
-    await site.until("end", jobs, within=120)
+    size = 1
+    async with site.bed.bus() as bus, asyncio.timeout(150):
+        while size or await bus.size("default"):
+            size = int(await bus.size("default"))
+            await asyncio.sleep(1.0)
 
 
 async def until_parked(bus: Bus, jobs: int) -> None:

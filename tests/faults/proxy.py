@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 
 _CHUNK = 1 << 16
+_PUBACK = 4
+_NO_MATCHING_SUBSCRIBERS = 0x10
 
 
 class Proxy:
@@ -46,7 +48,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, back}
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+            await asyncio.gather(self._pump(reader, back), self._answer(there, writer))
         writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,6 +61,10 @@ class Proxy:
                 await writer.drain()
         writer.close()
         self._writers.discard(writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What comes back from the broker."""
+        await self._pump(reader, writer)
 
     def cut(self, *, refuse: bool = False) -> None:
         """Break every connection with a reset; `refuse`: and each new one, until `heal`."""
@@ -76,3 +82,41 @@ class Proxy:
         self._refusing = False
         self.delay = 0.0
         self._flowing.set()
+
+
+class Liar(Proxy):
+    """Says Success where the broker says that nobody is subscribed, as untruthful brokers do.
+
+    Attributes:
+        lies: how often it did.
+    """
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self.lies = 0
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                writer.write(self._lied(await _packet(reader)))
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+    def _lied(self, packet: bytes) -> bytes:
+        """PUBACK: first byte, length, two bytes of the packet id, the reason (MQTT 5, 3.4)."""
+        if packet[0] >> 4 != _PUBACK or len(packet) < 5 or packet[4] != _NO_MATCHING_SUBSCRIBERS:
+            return packet
+        self.lies += 1
+        return packet[:4] + b"\0" + packet[5:]
+
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """One whole packet: its length stands in bytes of 7 bits, the lowest first (MQTT 5, 1.5.5)."""
+    head = await reader.readexactly(1)
+    length = shift = 0
+    while shift == 0 or head[-1] & 0x80:
+        head += await reader.readexactly(1)
+        length |= (head[-1] & 0x7F) << shift
+        shift += 7
+    return head + await reader.readexactly(length)

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Liar, Proxy
 from tests.faults.site import Site
 
 LOAD = ("--rate", "150", "--seconds", "0.05")
@@ -118,3 +118,26 @@ async def _start(site: Site, order: tuple[str, ...], number: int, stored: tuple[
             await site.start_producer(f"cut-{number}", *stored)
             if site.bed.shares_queue:
                 await site.start_producer(f"plain-{number}", "--rate", "50")
+
+
+async def test_a_broker_that_is_not_truthful(site: Site) -> None:
+    """Success is what it says where nobody is subscribed, and groups are empty again and again."""
+    if site.bed.shares_queue:
+        pytest.skip("the embedded broker keeps what nobody takes: there is nothing to lie about")
+    liar = Liar(site.bed.port)
+    await liar.start()
+    site.bed.url = liar.url
+    await site.start_scheduler()
+    await site.start_producer("plain", "--rate", "150")
+    for _ in range(2):
+        await site.until("sent", site.count("sent") + 50)
+        await site.start_worker()
+        await site.until("end", site.count("sent"))
+        await site.stop_worker(site.workers[0])
+    await site.start_worker()
+    await site.end_producers()
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert not verdict.doubled
+    assert liar.lies
+    await liar.stop()

@@ -1,0 +1,84 @@
+"""A stored job's id is remembered for 7 days after it was done, by a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from routeq_mqtt import Bus, Job
+from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.testing import MemoryBroker, MemoryTransport
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.worker.options import WorkerOptions
+from routeq_mqtt.worker.worker import Worker
+
+DAY = 86_400.0
+RAN: Counter[str] = Counter()
+
+
+class Once(Job):
+    async def handle(self) -> None:
+        RAN[str(self.job_id)] += 1
+
+
+class Calendar(SystemClock):
+    """Its wall clock is turned forward; waiting goes on as ever."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+@asynccontextmanager
+async def running(service: Scheduler | Worker) -> AsyncIterator[None]:
+    task = asyncio.create_task(service.run())
+    await service.online.wait()
+    try:
+        yield
+    finally:
+        service.stop()
+        await task
+
+
+async def run_to_the_end(bus: Bus, job_id: str) -> None:
+    """Store it; when another job that was stored behind it is over, this one is too."""
+    behind = new_id()
+    for one in (job_id, behind):
+        envelope = Envelope(id=one, job="Once", data={}, queue="default")
+        assert await bus.store([envelope]) == [one]
+    async with asyncio.timeout(10):
+        while not RAN[behind] or int(await bus.size("default")):
+            await asyncio.sleep(0)
+
+
+async def test_a_stored_id_is_remembered_for_seven_days(tmp_path: Path) -> None:
+    clock = Calendar()
+    transport = MemoryTransport(MemoryBroker(clock=clock))
+    stores: list[Store] = []
+
+    async def opened(path: Path) -> Store:
+        stores.append(await Store.open(path))
+        return stores[0]
+
+    options = SchedulerOptions(db=tmp_path / "routeq.db")
+    job_id = new_id()
+    async with (
+        running(Scheduler(transport, options, clock=clock, open_store=opened)),
+        Bus(settings=Settings(), transport=transport, clock=clock) as bus,
+    ):
+        for day, runs in ((0.0, 1), (0.1, 1), (6.9, 1), (7.1, 2)):
+            clock.ahead = day * DAY
+            await stores[0].purge(clock.now())
+            # Another worker each time: this is not about what one remembers of its own jobs.
+            chosen = WorkerOptions(queues=("default",))
+            async with running(Worker(transport, chosen, clock=clock, in_thread=False)):
+                await run_to_the_end(bus, job_id)
+            assert RAN[job_id] == runs, f"after {day} days"
