@@ -71,7 +71,7 @@ async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str
     elif way == "slow":
         site.fault("network slow")
         proxy.delay = 0.2
-        await site.until("end", site.count("end") + 600)
+        await site.until("end", site.count("end") + 300)
         proxy.heal()
     else:
         site.fault("network flapping", cut, lasts=8.0)
