@@ -49,7 +49,9 @@ class EnvelopePolicy:
             return payload
         said = retained(self._topics.running(client_id.rpartition("/")[0]))
         load = decode(WorkerLoad, said) if said else None
-        died = load is not None and envelope.id in load.running
+        # Not a later attempt, that the scheduler has charged for this death already.
+        ran = 0 if load is None or envelope.id is None else load.running.get(envelope.id, 0)
+        died = ran >= envelope.attempt
         return envelope.evolve(
             deliveries=envelope.deliveries + 1,
             attempt=envelope.attempt + died,

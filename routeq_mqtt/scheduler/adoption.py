@@ -147,7 +147,8 @@ class Adoption:
 
     def _row(self, message: Message, envelope: Envelope) -> NewRow:
         job_id = envelope.id or self._id_of(message)
-        died = self._charge and job_id in self._running
+        # Not a later attempt, that somebody has charged for this death already.
+        died = self._charge and self._running.get(job_id, 0) >= envelope.attempt
         now = self._context.clock.now()
         return returned_row(envelope, job_id, self._queue, now=now, died=died)
 

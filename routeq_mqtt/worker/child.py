@@ -7,6 +7,7 @@ It ends as soon as the worker has closed the other end, for whatever reason, a k
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import logging
@@ -54,8 +55,9 @@ def main() -> None:
 def _read(there: socket.socket, questions: queue.SimpleQueue[dict[str, Any]]) -> None:
     """In a thread: a job that computes must not outlive its worker."""
     file = there.makefile("rb")
-    while len(head := file.read(4)) == 4:
-        questions.put(unpack(file.read(int.from_bytes(head, "big"))))
+    with contextlib.suppress(OSError):  # a worker that was killed leaves a reset
+        while len(head := file.read(4)) == 4:
+            questions.put(unpack(file.read(int.from_bytes(head, "big"))))
     os._exit(0)
 
 
