@@ -26,7 +26,7 @@ from routeq_mqtt.worker.announcer import Announcer
 from routeq_mqtt.worker.executor import Executor, Limits
 from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.orders import Orders
-from routeq_mqtt.worker.outcome import Cancelled, Outcome, event_of
+from routeq_mqtt.worker.outcome import Cancelled, Done, Outcome, event_of
 from routeq_mqtt.worker.pool import Pool
 from routeq_mqtt.worker.presence import Presence
 from routeq_mqtt.worker.presence_thread import PresenceThread, Present
@@ -135,6 +135,7 @@ class Incarnation:
                 answer=self._answer,
                 joined=self._joined,
                 give=self.giver.give,
+                repeat=lambda held: self.settler.settle(held, Done()),
             )
             for queue in options.served
         ]

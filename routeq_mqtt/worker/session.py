@@ -76,6 +76,7 @@ class QueueSession:
         answer: takes the scheduler's questions that come through the session's own topic.
         joined: called each time the session has joined its group.
         give: takes what goes back to the scheduler, unstarted.
+        repeat: tells once more that a job was done here, then settles the message.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class QueueSession:
         answer: Ask,
         joined: Callable[[], None],
         give: Callable[[Held], None],
+        repeat: Callable[[Held], None],
     ) -> None:
         self.queue = queue
         self.client_id = client_id
@@ -102,6 +104,7 @@ class QueueSession:
         self._surroundings = surroundings
         self._answer = answer
         self._give = give
+        self._repeat = repeat
         self.in_turn = False
         self._allowed = window
         self._told: asyncio.Future[int] | None = None
@@ -185,8 +188,11 @@ class QueueSession:
             if self._unsure:
                 self._decide(connection)
             if self._is_copy(held):
-                log.info("a producer sent a job twice id=%s queue=%s", held.job_id, self.queue)
-                connection.acknowledge(message)
+                log.info("a job was sent twice id=%s queue=%s", held.job_id, self.queue)
+                if self._ended.get(held.key):
+                    self._repeat(held)  # whoever sent it again waits for its outcome again
+                else:
+                    connection.acknowledge(message)
                 return
         if held.key in self.held:
             held.key = (*held.key, object())  # without an id, and alike to the byte

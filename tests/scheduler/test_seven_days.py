@@ -82,3 +82,28 @@ async def test_a_stored_id_is_remembered_for_seven_days(tmp_path: Path) -> None:
             async with running(Worker(transport, chosen, clock=clock, in_thread=False)):
                 await run_to_the_end(bus, job_id)
             assert RAN[job_id] == runs, f"after {day} days"
+
+
+async def test_a_worker_that_did_a_job_before_says_so_again(tmp_path: Path) -> None:
+    """Sent again under its old id after the scheduler forgot it: no row waits for ever."""
+    clock = Calendar()
+    transport = MemoryTransport(MemoryBroker(clock=clock))
+    stores: list[Store] = []
+
+    async def opened(path: Path) -> Store:
+        stores.append(await Store.open(path))
+        return stores[0]
+
+    options = SchedulerOptions(db=tmp_path / "routeq.db")
+    chosen = WorkerOptions(queues=("default",))
+    job_id = new_id()
+    async with (
+        running(Scheduler(transport, options, clock=clock, open_store=opened)),
+        running(Worker(transport, chosen, clock=clock, in_thread=False)),
+        Bus(settings=Settings(), transport=transport, clock=clock) as bus,
+    ):
+        await run_to_the_end(bus, job_id)
+        clock.ahead = 8 * DAY
+        await stores[0].purge(clock.now())
+        await run_to_the_end(bus, job_id)
+    assert RAN[job_id] == 1
