@@ -85,6 +85,10 @@ class Topics:
         """Retained, Last Will: worker status."""
         return f"{self.control}/workers/{worker_id}"
 
+    def fence(self, worker_id: str) -> str:
+        """Retained: the worker's sessions were adopted. Apart, so that no Last Will wipes it."""
+        return f"{self.control}/fences/{worker_id}"
+
     def running(self, worker_id: str) -> str:
         """Retained: what the worker runs and holds now. Apart, so that the Last Will keeps it."""
         return f"{self.control}/running/{worker_id}"

@@ -143,6 +143,7 @@ class Reaper:
             for topic in (
                 self._context.topics.worker(worker),
                 self._context.topics.running(worker),
+                self._context.topics.fence(worker),
             ):
                 connection.publish(topic, b"", retain=True)
         return None
@@ -174,6 +175,7 @@ class Reaper:
         await self._context.say(self._context.topics.running(status.id), b"")
         if polite:
             await self._context.say(self._context.topics.worker(status.id), b"")
+            await self._context.say(self._context.topics.fence(status.id), b"")
 
     async def _begin(self, status: WorkerStatus) -> bool:
         """Fence the worker; not over a reconnect, since it may have come back meanwhile."""
@@ -181,9 +183,14 @@ class Reaper:
         if connection is None:
             return False
         said = encode(replace(status, state="adopting", at=self._context.clock.now()))
-        topic = self._context.topics.worker(status.id)
+        topics = self._context.topics
+        # A worker that comes back while the broker still holds its old connection lets that one's
+        # Last Will speak over the status, so the fence stands on a topic of its own.
+        saying = connection.publish(topics.worker(status.id), said, retain=True)
+        fencing = connection.publish(topics.fence(status.id), b"adopted", retain=True)
         try:
-            await connection.publish(topic, said, retain=True)
+            await saying
+            await fencing
         except ConnectionLost:
             return False
         return True

@@ -87,6 +87,7 @@ class Presence:
         self._said: deque[tuple[int, float]] = deque()
         self._beating: asyncio.Task[None] | None = None
         self._own = topics.worker(status.id)
+        self._fenced_by = topics.fence(status.id)
         self._mark = topics.session(status.id)
         will = replace(status, state="lost")
         self.link = Link(
@@ -130,7 +131,7 @@ class Presence:
 
     async def _set_up(self, connection: Connection) -> None:
         self._looked = False
-        await connection.subscribe(self._own, self._mark)
+        await connection.subscribe(self._own, self._fenced_by, self._mark)
         # Our status may say that we were adopted: read it before we say anything over it.
         connection.publish(self._mark, b"mark")
         connection.lost.add_done_callback(lambda lost: self._heard.fire())
@@ -143,6 +144,9 @@ class Presence:
         connection.acknowledge(message)
         if message.topic == self._mark:
             self._looked = True
+        elif message.topic == self._fenced_by:
+            if message.payload:
+                self._fence()
         else:
             status = decode(WorkerStatus, message.payload) if message.payload else None
             if status is not None and status.state in {"adopting", "adopted"}:

@@ -62,8 +62,8 @@ async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str
     await site.start_producer("cut", *LOAD)
     await site.until("end", 50)
     if way == "half-open":
-        proxy.block()
         site.fault("network half-open", cut, lasts=12.0)
+        proxy.block()
         # Its share of these reaches nobody, until it is adopted or given away; then it comes back.
         await site.until("sent", site.count("sent") + 50)
         await _until_ended(site, {line["key"] for line in site.events("sent")})
