@@ -37,7 +37,7 @@ async def unstarted(bus: Bus, queue: str, number: int) -> None:
 async def test_a_job_is_cancelled_while_it_is_delayed(bed: Bed) -> None:
     await bed.scheduler()
     async with bed.bus() as bus:
-        job_id = await bus.later(3600, Report(key="never"))
+        job_id = await bus.dispatch(Report(key="never"), delay=3600, confirm="stored")
         assert await bus.cancel(job_id) == "cancelled"
         assert await bus.cancel(job_id) == "over"
         assert (await bus.size("default")).total == 0
@@ -148,7 +148,7 @@ async def test_purge_empties_what_waits_and_leaves_what_runs(bed: Bed) -> None:
     async with bed.bus() as bus:
         await bus.dispatch(Gated(key="runs", gate="go"))
         await bed.recorder.count("waits", 1)
-        await bus.later(3600, Report(key="delayed"))
+        await bus.dispatch(Report(key="delayed"), delay=3600, confirm="stored")
         await bus.bulk([Report(key=f"parked {n}") for n in range(40)], "idle")
         await bus.dispatch(Report(key="elsewhere"), queue="kept")
         await bus.bulk([Report(key=f"waits {n}") for n in range(3)])

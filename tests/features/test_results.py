@@ -75,7 +75,7 @@ async def test_who_waits_learns_that_a_job_failed_or_was_cancelled(bed: Bed) -> 
         assert (await failed.status()).error == "Fail: no such customer"
         running = await bus.dispatch(AddsLater(a=1, b=2, gate="never"))
         await bed.recorder.count("waits", 1)
-        delayed = await bus.later(3600, Adds(a=1, b=2))
+        delayed = await bus.dispatch(Adds(a=1, b=2), delay=3600, confirm="stored")
         assert (await delayed.status()).state == "delayed"
         for ticket in (running, delayed):
             waiting = asyncio.create_task(ticket.result(TIMEOUT))
