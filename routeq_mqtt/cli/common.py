@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.address import holds_password, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from rich.console import Console
 
@@ -153,6 +154,17 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+@contextlib.contextmanager
+def needs_broker() -> Iterator[None]:
+    """Around the import of the embedded broker: where it is missing, say how to get it."""
+    try:
+        yield
+    except ImportError:
+        raise typer.BadParameter(
+            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
+        ) from None
 
 
 def print_json(value: object) -> None:

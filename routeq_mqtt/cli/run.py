@@ -16,7 +16,16 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.bus.timetable import announcement
-from routeq_mqtt.cli.common import START_AGAIN, LogLevel, Url, pairs, run, set_up_logging, settings
+from routeq_mqtt.cli.common import (
+    START_AGAIN,
+    LogLevel,
+    Url,
+    needs_broker,
+    pairs,
+    run,
+    set_up_logging,
+    settings,
+)
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
@@ -251,12 +260,8 @@ def broker(
 ) -> None:
     """Run the embedded broker, which shares $queue/<name> among workers itself."""
     set_up_logging(log_level)
-    try:
+    with needs_broker():
         from routeq_mqtt.embedded import Access, make_broker
-    except ImportError:
-        raise typer.BadParameter(
-            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
-        ) from None
 
     async def main() -> None:
         access = Access(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.cli.common import LogLevel, run, set_up_logging
+from routeq_mqtt.cli.common import LogLevel, needs_broker, run, set_up_logging
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.run import load_app
 from routeq_mqtt.cli.signals import stopping
@@ -61,12 +61,8 @@ def up(
 ) -> None:
     """Run broker, scheduler and worker in one process, for a small gateway."""
     set_up_logging(log_level)
-    try:
+    with needs_broker():
         from routeq_mqtt.embedded import make_broker
-    except ImportError:
-        raise typer.BadParameter(
-            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
-        ) from None
 
     async def main() -> None:
         for module in app:

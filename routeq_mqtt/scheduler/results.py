@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Answer = dict[str, Any]
 
 _LONGEST_WAIT = 60.0
-_STATES = {"released": "waiting", "unknown": "unknown"}
+_STATES = {"released": "waiting"}
 
 
 class Results:

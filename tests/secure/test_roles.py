@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +13,10 @@ from routeq_mqtt import ConnectionFailed, ConnectionLost, PublishRefused
 from routeq_mqtt.transport.aio import AioConnection, AioTransport
 from routeq_mqtt.transport.seam import ConnectOptions, Will
 from routeq_mqtt.wire.envelope import Envelope
-from tests.bed.bed import Kind
 from tests.bed.jobs import Gated, Hopeless, Report
-from tests.bed.recorder import Recorder
 from tests.secure.bed import DEVICE, Client, SecureBed, password
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def secure(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[SecureBed]:
-    one = SecureBed(kind, tmp_path, recorder)
-    await one.start_broker()
-    try:
-        yield one
-    finally:
-        await one.close()
 
 
 async def test_a_whole_job_runs_with_the_roles(secure: SecureBed) -> None:

@@ -73,16 +73,6 @@ async def mutual(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterato
         await one.close()
 
 
-@pytest.fixture
-async def secure(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[SecureBed]:
-    one = SecureBed(kind, tmp_path, recorder)
-    await one.start_broker()
-    try:
-        yield one
-    finally:
-        await one.close()
-
-
 async def test_a_job_runs_where_certificates_are_the_users(mutual: MutualBed) -> None:
     await mutual.scheduler()
     await mutual.worker()
