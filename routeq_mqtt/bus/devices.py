@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from routeq_mqtt.bus.packer import Packer
     from routeq_mqtt.bus.rpc import Requests
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
@@ -116,11 +117,11 @@ class _Bus(Protocol):
     settings: Settings
     _clock: Clock
     _topics: Topics
+    _packer: Packer
 
     @property
     def requests(self) -> Requests: ...
     def envelope(self, job: Job, *, delay: float | None = None) -> Envelope: ...
-    def _pack(self, envelope: Envelope) -> bytes: ...
     def _within(
         self, timeout: float | None, what: str
     ) -> AbstractAsyncContextManager[None, None]: ...
@@ -175,7 +176,7 @@ class Devices:
         expires_at = None if expires_in is None else self._clock.now() + expires_in
         args = {
             "id": broadcast,
-            "envelope": self._pack(envelope.evolve(id=broadcast, expires_at=expires_at)),
+            "envelope": self._packer.pack(envelope.evolve(id=broadcast, expires_at=expires_at)),
             "where": dict(where or {}),
             "every": None if rate is None else rate[1] / rate[0],
             "abort_after": abort_after,

@@ -6,11 +6,14 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from routeq_mqtt.bus.bus import Bus, Within
+from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import stand_in
 from routeq_mqtt.bus.events import Events
 from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, outcome_of
+from routeq_mqtt.bus.packer import Packer
+from routeq_mqtt.bus.places import Places
 from routeq_mqtt.bus.size import QueueSize
+from routeq_mqtt.bus.within import Within
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError, ResultTimeout
 from routeq_mqtt.security.guard import OPEN
@@ -49,7 +52,10 @@ class FakeBus(Assertions, Bus):
     def __init__(self, *, run: bool = False, settings: Settings | None = None) -> None:
         self._travel = TravelClock(SystemClock())
         super().__init__(settings=settings or Settings(), clock=self._travel)
-        self._guard = OPEN
+        self._packer = Packer(
+            OPEN, self._travel, self.settings.max_payload, keeps=self._options is not None
+        )
+        self._places = _Here(self)
         no_link = cast("Link", None)  # hooks are called, on the bus nothing is told
         self._hooks = Events(no_link, self._topics, self._travel, "fake", enabled=False)
         self._inline = Inline(self._travel, self._hooks) if run else None
@@ -167,23 +173,7 @@ class FakeBus(Assertions, Bus):
     def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:  # noqa: ARG002, RUF100
         return JobHandle(job_id, self)  # the hooks were called before it ran
 
-    async def _hand_over(
-        self, queue: str, payload: bytes, confirm: Confirm | None, timeout: float | None
-    ) -> None:
-        await self._take([payload])
-
-    async def _until_sent(self, topic: str, payload: bytes) -> None:
-        await self._take([payload])
-
-    async def _store(
-        self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
-    ) -> list[str]:
-        return await self._take(payloads)
-
-    async def _send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
-        await self._take([payload for _, payload in packed])
-
-    async def _take(self, payloads: Sequence[bytes]) -> list[str]:
+    async def take(self, payloads: Sequence[bytes]) -> list[str]:
         """Record jobs, and run them where that is wanted; their ids."""
         envelopes = [Envelope.decode(payload) for payload in payloads]
         if self._inline is not None:
@@ -197,6 +187,30 @@ class FakeBus(Assertions, Bus):
         if self._inline is not None:
             await self._inline.take(envelopes)
         return [str(envelope.id) for envelope in envelopes]
+
+
+class _Here(Places):
+    """All jobs are held here, in place of the broker and the scheduler."""
+
+    def __init__(self, bus: FakeBus) -> None:
+        super().__init__(bus, bus.settings.topics(), bus.settings.timeout)
+        self._fake = bus
+
+    async def hand_over(
+        self, queue: str, payload: bytes, confirm: Confirm | None, timeout: float | None
+    ) -> None:
+        await self._fake.take([payload])
+
+    async def schedule(self, payload: bytes) -> None:
+        await self._fake.take([payload])
+
+    async def store(
+        self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
+    ) -> list[str]:
+        return await self._fake.take(payloads)
+
+    async def send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
+        await self._fake.take([payload for _, payload in packed])
 
 
 class fake:  # noqa: N801 - used as a function
