@@ -1,0 +1,69 @@
+"""What a worker tells of its jobs while they run: events, counters, and the load in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.worker.outcome import event_of
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.events import Events
+    from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.worker.held import Held
+    from routeq_mqtt.worker.load import LoadReports
+    from routeq_mqtt.worker.outcome import Outcome
+
+
+class Teller:
+    """See the module.
+
+    Args:
+        sender: the connection.
+        events: to whoever watches.
+        reports: of the load, to the scheduler and the command line.
+    """
+
+    def __init__(self, sender: Sender, events: Events, reports: LoadReports) -> None:
+        self._sender = sender
+        self._events = events
+        self._reports = reports
+
+    async def before_start(self, held: Held) -> None:
+        """Report that a job is about to start: now, while there are few; soon, with others."""
+        if held.envelope is not None and held.envelope.deliveries > 1:
+            # A worker died holding it. Should we die of it too, the reaper must know.
+            await self._sender.link.ready()
+        elif self._reports.crowded:
+            self._reports.soon()
+            return
+        self._reports.now()
+        await asyncio.sleep(0)  # the bytes are with the kernel after this turn of the loop
+
+    def started(self, held: Held) -> None:
+        """It has started."""
+        self._tell(held, "started")
+
+    def progress(self, held: Held, word: dict[str, Any]) -> None:
+        """It says how far it is."""
+        if held.envelope is not None:
+            self._tell(held, "progress", **word)
+            self._reports.soon()
+
+    def over(self, held: Held, outcome: Outcome) -> None:
+        """It has ended; an outcome that nobody needs to hear of is not told."""
+        told = event_of(outcome)
+        if told is not None:
+            event, more = told
+            self._reports.counters[event] += 1
+            self._tell(held, event, **more)
+
+    def called_off(self, held: Held, outcome: Outcome) -> None:
+        """It ended without having started."""
+        self.over(held, outcome)
+        self._reports.soon()
+
+    def _tell(self, held: Held, event: str, **more: object) -> None:
+        envelope = held.envelope
+        job, attempt = ("?", 1) if envelope is None else (envelope.job, envelope.attempt)
+        self._events.tell(held.queue, event, held.job_id, job, attempt=attempt, **more)
