@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [
     {"errors", "version", "clock", "signal", "processlock"},
-    {"topics", "wire", "environment"},
+    {"topics", "wire", "environment", "setting"},
     {"transport", "job", "outbox", "security"},
     {"settings", "presence"},
     {"bus"},
