@@ -272,7 +272,7 @@ class Bus(Connected, Controls, Devices, Outcomes):
         await self._connect()
         return await self.sizes.of(queue)
 
-    async def stats(self, queue: str) -> dict[str, int | bool]:
+    async def stats(self, queue: str) -> dict[str, Any]:
         """`size` as a plain map."""
         return (await self.size(queue)).as_dict()
 

@@ -1,10 +1,11 @@
-"""What a program, or a person, may order: cancel jobs, pause and purge queues, drain workers."""
+"""What a program, or a person, may order: cancel jobs, pause and limit queues, drain workers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.rates import check_rate
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.rpc import Requests
@@ -44,6 +45,24 @@ class Controls:
         """Start jobs of a paused queue again."""
         check_queue_name(queue, "resume: queue")
         await self.requests.call("queue.resume", queue=queue)
+
+    async def limit_queue(self: _Asks, queue: str, rate: tuple[float, float] | None) -> None:
+        """Let so many jobs of a queue start, over all workers; the others wait in the scheduler.
+
+        It holds until it is changed, over restarts of everything. What workers were given by the
+        scheduler before goes on; what they were sent past it they hand back to it, unstarted.
+
+        Args:
+            queue: to limit.
+            rate: (jobs, seconds), for example (100, 60): a bucket of 100 starts, refilled by 100 in
+                each 60 seconds. Another rate takes the place of the one before. None: no limit.
+
+        Raises:
+            ConfigurationError: the name or the rate makes no sense.
+        """
+        check_queue_name(queue, "limit_queue: queue")
+        wanted = None if rate is None else check_rate("limit_queue: rate", rate)
+        await self.requests.call("queue.limit", queue=queue, rate=wanted, timeout=60.0)
 
     async def purge(self: _Asks, queue: str) -> int:
         """Cancel all jobs of a queue that no worker has started; what runs goes on.

@@ -95,7 +95,7 @@ class Queue:
         """How many jobs the bus can see."""
         return await default_bus().size(name)
 
-    async def stats(self, name: str = "default") -> dict[str, int | bool]:
+    async def stats(self, name: str = "default") -> dict[str, Any]:
         """`size` as a plain map."""
         return await default_bus().stats(name)
 

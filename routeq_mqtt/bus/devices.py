@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.errors import ConfigurationError, ConnectionLost
+from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.settings import Settings
     from routeq_mqtt.topics import Topics
-    from routeq_mqtt.wire.envelope import Envelope
 
 _AGAIN = 2.0
 """Seconds until a broadcast without a reply is asked for again: the same id is the same one."""
@@ -122,6 +122,16 @@ class _Bus(Protocol):
     @property
     def requests(self) -> Requests: ...
     def envelope(self, job: Job, *, delay: float | None = None) -> Envelope: ...
+    async def _broadcast(
+        self,
+        envelope: Envelope,
+        *,
+        where: Mapping[str, str] | None,
+        expires_in: float | None,
+        rate: tuple[int, float] | None,
+        abort_after: float | None,
+        timeout: float | None,
+    ) -> Rollout: ...
     def _within(
         self, timeout: float | None, what: str
     ) -> AbstractAsyncContextManager[None, None]: ...
@@ -170,7 +180,46 @@ class Devices:
             NoScheduler, RequestFailed, ConnectionFailed, DispatchTimeout: it may have been made
                 all the same, as a whole.
         """
-        envelope = self.envelope(job)
+        return await self._broadcast(
+            self.envelope(job),
+            where=where,
+            expires_in=expires_in,
+            rate=rate,
+            abort_after=abort_after,
+            timeout=timeout,
+        )
+
+    async def broadcast_named(
+        self: _Bus,
+        name: str,
+        data: Mapping[str, Any],
+        *,
+        where: Mapping[str, str] | None = None,
+        expires_in: float | None = None,
+        rate: tuple[int, float] | None = None,
+        abort_after: float | None = None,
+        timeout: float | None = None,
+    ) -> Rollout:
+        """Broadcast a job by its wire name, where its class is not at hand; see `broadcast`."""
+        return await self._broadcast(
+            Envelope(job=name, data=dict(data), dispatched_at=self._clock.now()),
+            where=where,
+            expires_in=expires_in,
+            rate=rate,
+            abort_after=abort_after,
+            timeout=timeout,
+        )
+
+    async def _broadcast(
+        self: _Bus,
+        envelope: Envelope,
+        *,
+        where: Mapping[str, str] | None,
+        expires_in: float | None,
+        rate: tuple[int, float] | None,
+        abort_after: float | None,
+        timeout: float | None,
+    ) -> Rollout:
         _check(envelope, where or {}, expires_in, rate, abort_after)
         broadcast = new_id()
         expires_at = None if expires_in is None else self._clock.now() + expires_in
@@ -183,7 +232,7 @@ class Devices:
         }
         limit = self.settings.timeout if timeout is None else timeout
         topic = self._topics.rpc("device.broadcast")
-        async with self._within(timeout, f"broadcast {job.name}"):
+        async with self._within(timeout, f"broadcast {envelope.job}"):
             while True:
                 try:
                     await self.requests.exchange(topic, args, timeout=limit, again=_AGAIN)
@@ -194,6 +243,14 @@ class Devices:
     def rollout(self: _Bus, id: str) -> Rollout:  # noqa: A002 - its name everywhere
         """A broadcast that was made before."""
         return Rollout(id, self.requests)
+
+    async def rollout_progress(self: _Bus, id: str) -> RolloutProgress:  # noqa: A002
+        """How far a broadcast is; see `Rollout.progress`."""
+        return await Rollout(id, self.requests).progress()
+
+    async def cancel_rollout(self: _Bus, id: str) -> RolloutProgress:  # noqa: A002
+        """Stop a broadcast; see `Rollout.cancel`."""
+        return await Rollout(id, self.requests).cancel()
 
 
 def _check(

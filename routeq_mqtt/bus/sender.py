@@ -145,6 +145,9 @@ class Sender:
 
     def _first_topic(self, queue: str) -> str:
         around = self.surroundings
+        if queue in around.limited:
+            # Where workers would get it from `$queue`, to the scheduler by name.
+            return self.topics.schedule if around.shares_queue else self.topics.intake(queue)
         if around.shares_queue or not around.truthful:
             if not (around.shares_queue or around.scheduler or around.blind):
                 raise _nobody(queue)

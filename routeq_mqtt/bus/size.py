@@ -32,6 +32,7 @@ class QueueSize:
             they are limited.
         failed: failed records; not part of `total`.
         paused: workers have been told to start none of it.
+        rate: (jobs, seconds) that may be started at most; None: the queue itself has no limit.
         exact: False where a broker may hold more that nobody can count, or the scheduler is away.
     """
 
@@ -42,6 +43,7 @@ class QueueSize:
     held: int = 0
     failed: int = 0
     paused: bool = False
+    rate: tuple[float, float] | None = None
     exact: bool = True
 
     @property
@@ -52,7 +54,7 @@ class QueueSize:
     def __int__(self) -> int:
         return self.total
 
-    def as_dict(self) -> dict[str, int | bool]:
+    def as_dict(self) -> dict[str, Any]:
         """As a plain map, `total` included."""
         return {**asdict(self), "total": self.total}
 
@@ -111,7 +113,8 @@ class Sizes:
         names = {*counted, *around.waiting, *self.fleet.queues()}
         return {name: self._one(name, counted.get(name, {})) for name in sorted(names)}
 
-    def _one(self, queue: str, counted: dict[str, int]) -> QueueSize:
+    def _one(self, queue: str, counted: dict[str, Any]) -> QueueSize:
+        rate = counted.get("rate")
         return QueueSize(
             delayed=counted.get("delayed", 0),
             parked=counted.get("parked", 0) + self._sender.surroundings.waiting.get(queue, 0),
@@ -120,6 +123,7 @@ class Sizes:
             held=counted.get("held", 0) + counted.get("limited", 0),
             failed=counted.get("failed", 0),
             paused=bool(counted.get("paused")),
+            rate=None if rate is None else (rate[0], rate[1]),
             exact=self._exact(),
         )
 
@@ -129,7 +133,7 @@ class Sizes:
         online = around.scheduler is not None and around.scheduler.state == "online"
         return around.shares_queue and (online or around.scheduler is None)
 
-    async def _counted(self) -> dict[str, dict[str, int]]:
+    async def _counted(self) -> dict[str, dict[str, Any]]:
         around = self._sender.surroundings
         if around.scheduler is None or around.scheduler.state != "online":
             return {}

@@ -28,6 +28,7 @@ class Surroundings:
         scheduler: its retained status, also while it is away; None: none has ever run here.
         blind: access control hides the answers from us; we trust that ``$queue`` is read.
         waiting: what waits in the embedded broker, for each queue.
+        limited: queues whose jobs the scheduler lets go one by one; what goes past it comes back.
         scheduler_changed: fires when something new is known of the scheduler.
     """
 
@@ -37,6 +38,7 @@ class Surroundings:
         self.blind = False
         self.scheduler: SchedulerStatus | None = None
         self.waiting: dict[str, int] = {}
+        self.limited: set[str] = set()
         self.scheduler_changed = Signal()
         self._topics = topics
         self._probe = topics.probe(client_id)
@@ -47,10 +49,10 @@ class Surroundings:
         topics = self._topics
         self._forget()
         self._marker = asyncio.get_running_loop().create_future()
-        granted = await connection.subscribe(
-            self._probe, topics.broker, topics.broker_queues, topics.scheduler
-        )
-        self.blind = any(code >= _REFUSED for code in granted)
+        needed = (self._probe, topics.broker, topics.broker_queues, topics.scheduler)
+        # Who may not read the limits does without: a worker sends such jobs on to the scheduler.
+        granted = await connection.subscribe(*needed, topics.order("limited", "+"))
+        self.blind = any(code >= _REFUSED for code in granted[: len(needed)])
         if granted[0] >= _REFUSED:
             return
         heard = connection.publish(self._probe, b"marker")
@@ -75,10 +77,16 @@ class Surroundings:
         self.truthful = self.shares_queue = self.blind = False
         self.scheduler = None
         self.waiting = {}
+        self.limited.clear()
 
     def fold(self, message: Message) -> bool:
-        """Take a message in; whether it was one of ours."""
+        """Take a message in; whether it was one of ours, and of nobody else's."""
         topics = self._topics
+        order = topics.order_of(message.topic)
+        if order is not None:
+            if order[0] == "limited":
+                (self.limited.add if message.payload else self.limited.discard)(order[1])
+            return False
         if message.topic == self._probe:
             if self._marker is not None and not self._marker.done():
                 self._marker.set_result(None)

@@ -1,4 +1,4 @@
-"""``routeq-mqtt cancel``, ``pause``, ``resume``, ``purge``, ``worker-drain``, ``-undrain``."""
+"""``routeq-mqtt cancel``, ``pause``, ``resume``, ``limit``, ``purge`` and ``worker-(un)drain``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.rates import parse_rate, shown_rate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("cancel")(cancel)
     app.command("pause")(pause)
     app.command("resume")(resume)
+    app.command("limit")(limit)
     app.command("purge")(purge)
     app.command("worker-drain")(drain)
     app.command("worker-undrain")(undrain)
@@ -71,6 +73,34 @@ def pause(queue: QueueName, url: Url = None) -> None:
 def resume(queue: QueueName, url: Url = None) -> None:
     """Start jobs of a paused queue again."""
     _on_bus(url, lambda bus: bus.resume(queue))
+
+
+def limit(
+    queue: QueueName,
+    rate: Annotated[
+        str,
+        typer.Argument(help="Starts at most: 100/m, 10/s, 5/30s, 1000/h; none or 0: no limit."),
+    ],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let only so many jobs of a queue start, over all workers and over restarts of everything."""
+
+    async def act(bus: Bus) -> tuple[int, float] | None:
+        wanted = None if rate in _NO_LIMIT else parse_rate(rate, "limit: rate")
+        await bus.limit_queue(queue, wanted)
+        return wanted
+
+    wanted = _on_bus(url, act)
+    if as_json:
+        print_json({"queue": queue, "rate": wanted})
+    elif wanted is None:
+        out.print(f"{queue}: no limit of its own")
+    else:
+        out.print(f"{queue}: at most {shown_rate(wanted)}")
+
+
+_NO_LIMIT = ("none", "0")
 
 
 def purge(

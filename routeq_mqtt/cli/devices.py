@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings, when
+from routeq_mqtt.cli.common import AsJson, Url, out, pairs, print_json, run, settings, when
+from routeq_mqtt.cli.rates import parse_rate
+from routeq_mqtt.cli.send import job_data
 
 if TYPE_CHECKING:
-    from routeq_mqtt.bus.devices import DeviceInfo, RolloutProgress
+    from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("devices")(devices)
+    app.command("broadcast")(broadcast)
     app.command("rollout")(rollout)
 
 
@@ -47,6 +50,50 @@ def devices(
             device.name, "online" if device.online else "away", when(device.seen_at), tags
         )
     out.print(table)
+
+
+def broadcast(
+    name: Annotated[str, typer.Argument(help="The job's wire name.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="A tag that a device must have, key=value; may be repeated."),
+    ] = None,
+    expires_in: Annotated[
+        float | None, typer.Option(help="Seconds until it is too late for a device.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Devices at most: 10/m; default: all at once.")
+    ] = None,
+    abort_after: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many failures; below 1: a share of all devices."),
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a job to all devices with some tags: routeq-mqtt broadcast Update --where site=north."""
+
+    async def main() -> Rollout:
+        tags, data = pairs(where or [], "--where"), job_data(values or [])
+        pace = None if rate is None else parse_rate(rate, "--rate")
+        async with Bus(settings=settings(url)) as bus:
+            return await bus.broadcast_named(
+                name,
+                data,
+                where=tags,
+                expires_in=expires_in,
+                rate=pace,
+                abort_after=abort_after,
+            )
+
+    made = run(main)
+    if as_json:
+        print_json({"id": made.id, "job": name})
+    else:
+        typer.echo(made.id)
 
 
 def rollout(

@@ -53,7 +53,7 @@ def dispatch(
             raise ConfigurationError(f"--expires-in={expires_in!r} must be seconds above 0")
         if delay is not None and not 0 <= delay < inf:
             raise ConfigurationError(f"--delay={delay!r} must be 0 seconds or more")
-        data = _data(values or [])
+        data = job_data(values or [])
         async with Bus(settings=settings(url, outbox=True)) as bus:
             return await bus.dispatch_named(
                 name,
@@ -76,7 +76,12 @@ def _queue(queue: str | None, to: str | None) -> str:
     return queue or "default" if to is None else device_queue(to, "--to")
 
 
-def _data(values: list[str]) -> dict[str, Any]:
+def job_data(values: list[str]) -> dict[str, Any]:
+    """A job's attributes from key=value.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
     data: dict[str, Any] = {}
     for value in values:
         key, equals, text = value.partition("=")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.rates import shown_rate
 
 if TYPE_CHECKING:
     import typer
@@ -20,7 +21,7 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
     """Show how many jobs of each queue are delayed, parked, waiting, running and failed."""
     from rich.table import Table
 
-    async def main() -> dict[str, dict[str, int | bool]]:
+    async def main() -> dict[str, dict[str, Any]]:
         async with Bus(settings=settings(url)) as bus:
             return {name: size.as_dict() for name, size in (await bus.sizes.all()).items()}
 
@@ -35,9 +36,17 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
     table = Table("queue", *columns)
     for name, size in sizes.items():
         table.add_row(
-            f"{name} (paused)" if size["paused"] else name,
+            _with_orders(name, size),
             *(str(size[column]) for column in columns),
         )
     out.print(table)
     if not all(size["exact"] for size in sizes.values()):
         out.print("The broker may hold more that nobody can count.", style="dim")
+
+
+def _with_orders(name: str, size: dict[str, Any]) -> str:
+    """A queue's name, and what was ordered of it."""
+    orders = ["paused"] if size["paused"] else []
+    if size["rate"] is not None:
+        orders.append(f"at most {shown_rate(size['rate'])}")
+    return f"{name} ({', '.join(orders)})" if orders else name

@@ -81,11 +81,13 @@ class Context:
 
         A device's own queue has none while the device is away: here its jobs expire in time.
         """
-        if self.orders.has("paused", queue):
-            return False
         if self.surroundings.shares_queue and not is_device_queue(queue):
-            return True
-        return any(
+            return not self.orders.has("paused", queue)
+        return self.is_served(queue)
+
+    def is_served(self, queue: str) -> bool:
+        """Whether workers start jobs of a queue now; if not, a turn would be given too early."""
+        return not self.orders.has("paused", queue) and any(
             not self.orders.has("drained", worker.id, worker.name)
             for worker in self.fleet.online(queue)
         )

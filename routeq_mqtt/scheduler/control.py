@@ -1,4 +1,4 @@
-"""Cancels jobs, pauses and purges queues, drains workers; tells the workers what holds."""
+"""Cancels jobs, pauses, limits and purges queues, drains workers; tells the workers what holds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from routeq_mqtt.scheduler.purger import Purger
 from routeq_mqtt.wire.names import check_queue_name
+from routeq_mqtt.wire.rates import check_rate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -39,6 +40,7 @@ class Control:
             "cancel": self._cancel,
             "queue.pause": self._pause,
             "queue.resume": self._resume,
+            "queue.limit": self._limit,
             "queue.purge": self._purge,
             "worker.drain": self._drain,
             "worker.undrain": self._undrain,
@@ -79,6 +81,24 @@ class Control:
 
     async def _undrain(self, args: dict[str, Any]) -> object:
         await self._withdraw("drained", check_queue_name(args["worker"], "undrain: worker"))
+        return None
+
+    async def _limit(self, args: dict[str, Any]) -> object:
+        """A rate, or none any more."""
+        context = self._context
+        queue = check_queue_name(args["queue"], "limit: queue")
+        if args["rate"] is None:
+            await context.orders.unlimit(queue)
+            context.hook("withdrawn")
+            self._clear("limited", [queue])
+        else:
+            rate, at = check_rate("limit: rate", args["rate"]), context.clock.now()
+            await context.orders.limit(queue, rate, at)
+            context.hook("ordered")
+            self._publish("limited", queue, at)
+        log.info("ordered limit of queue=%s rate=%s", queue, args["rate"])
+        context.limited = True  # what waited here waits for its turn now, or has had it
+        context.parked.fire()
         return None
 
     async def _purge(self, args: dict[str, Any]) -> object:

@@ -49,7 +49,7 @@ class Limiter:
     async def grant(self) -> float | None:
         """One pass; seconds until the next one."""
         context = self._context
-        granted, wait = await self._limits.grant(context.clock.now())
+        granted, wait = await self._limits.grant(context.clock.now(), context.is_served)
         context.hook("granted")
         if granted:
             context.parked.fire()

@@ -1,20 +1,21 @@
 """Limits of a job: a rate, a number of slots, or several of them; all must allow it to run.
 
 Jobs with the same limits stand in one lane, in order of arrival. A lane's name says what its limits
-are, so that nothing else has to be kept of them.
+are, so that nothing else has to be kept of them. A queue may have a rate of its own: its jobs stand
+in lanes apart, and that rate must allow them, too.
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from routeq_mqtt.scheduler.database import Database, Transaction
 
@@ -69,6 +70,38 @@ def lane_of(limits: Sequence[dict[str, Any]]) -> str:
     return json.dumps(sorted(limits, key=lambda limit: (limit["key"], "rate" in limit)))
 
 
+@dataclass(slots=True)
+class Lane:
+    """Jobs with the same limits, in order of arrival.
+
+    Attributes:
+        limits: of each of its jobs.
+        queue: the queue, where that is limited itself.
+        jobs: (order, id) of those that wait at the front.
+    """
+
+    limits: list[dict[str, Any]]
+    queue: str | None
+    jobs: deque[tuple[int, str]] = field(default_factory=deque)
+
+    @property
+    def gauges(self) -> list[str]:
+        """The names of what must be open for one of its jobs."""
+        names = [_name(limit) for limit in self.limits]
+        return names if self.queue is None else [*names, _of_queue(self.queue)]
+
+    def join(self, jobs: Iterable[tuple[int, str]]) -> None:
+        """Take in jobs of another queue."""
+        self.jobs = deque(sorted((*self.jobs, *jobs)))
+
+
+Gauges = dict[str, "Bucket | Slots"]
+
+
+def _anywhere(queue: str) -> bool:  # noqa: ARG001, RUF100 - as it is called
+    return True
+
+
 class Limits:
     """Grants jobs their turn.
 
@@ -79,31 +112,56 @@ class Limits:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def grant(self, now: float) -> tuple[int, float | None]:
+    async def grant(
+        self, now: float, is_served: Callable[[str], bool] = _anywhere
+    ) -> tuple[int, float | None]:
         """One pass: grant what may run now, lanes in turn, the one that waits longest first.
+
+        Args:
+            now: UTC epoch seconds.
+            is_served: whether a queue has workers. Turns given while there are none would pile up,
+                and all be used at once by the first one that comes.
 
         Returns:
             How many were granted, and the seconds until time alone grants the next one; None where
-            only the end of a job does, or nothing waits.
+            only the end of a job or a worker does, or nothing waits.
         """
         async with self._db.transaction() as work:
-            lanes = [str(row[0]) for row in await work.read(sql_limits.LANES)]
-            gauges: dict[str, Bucket | Slots] = {}
-            waiting: dict[str, deque[str]] = {}
+            gauges: Gauges = await self._of_queues(work, now)
+            lanes = await self._lanes(work, gauges, is_served)
             for lane in lanes:
                 await self._open_gauges(work, lane, gauges, now)
-                ids = await work.read(sql_limits.NEXT, (lane, _AHEAD))
-                waiting[lane] = deque(str(row[0]) for row in ids)
-            chosen = _choose(waiting, gauges)
+            chosen = _choose(lanes, gauges)
             await self._write(work, chosen, gauges, now)
-        closed = [_wait(lane, gauges) for lane, ids in waiting.items() if ids]
+        closed = [_wait(lane, gauges) for lane in lanes if lane.jobs]
         wait = min(closed, default=float("inf"))
         return len(chosen), None if wait == float("inf") else wait
 
-    async def _open_gauges(
-        self, work: Transaction, lane: str, gauges: dict[str, Bucket | Slots], now: float
-    ) -> None:
-        for limit in json.loads(lane):
+    async def _of_queues(self, work: Transaction, now: float) -> Gauges:
+        gauges: Gauges = {}
+        for queue, most, seconds, tokens, at in await work.read(sql_limits.QUEUE_BUCKETS):
+            if now < at:  # the clock was set back: count from now on
+                await work.run(sql_limits.FILL_QUEUE_BUCKET, (tokens, now, queue))
+            gauges[_of_queue(queue)] = _grown(most, seconds, tokens, now - at)
+        return gauges
+
+    async def _lanes(
+        self, work: Transaction, gauges: Gauges, is_served: Callable[[str], bool]
+    ) -> list[Lane]:
+        found: dict[tuple[str, str | None], Lane] = {}
+        for queue, text in await work.read(sql_limits.LANES):
+            if not is_served(queue):
+                continue
+            limited = queue if _of_queue(queue) in gauges else None
+            lane = found.setdefault(
+                (text, limited), Lane(json.loads(text) if text else [], limited)
+            )
+            rows = await work.read(sql_limits.NEXT, (queue, text, _AHEAD))
+            lane.join((int(seq), str(job_id)) for seq, job_id in rows)
+        return sorted(found.values(), key=lambda lane: lane.jobs[0])
+
+    async def _open_gauges(self, work: Transaction, lane: Lane, gauges: Gauges, now: float) -> None:
+        for limit in lane.limits:
             name = _name(limit)
             if name in gauges:
                 continue
@@ -121,19 +179,15 @@ class Limits:
         tokens, at = found[0]
         if now < at:  # the clock was set back: count from now on
             await work.run(sql_limits.FILL_BUCKET, (limit["key"], tokens, now))
-        grown = tokens + max(0.0, now - at) * most / seconds
-        return Bucket(most, seconds, tokens=min(most, grown))
+        return _grown(most, seconds, tokens, now - at)
 
     async def _write(
-        self,
-        work: Transaction,
-        chosen: Sequence[tuple[str, str]],
-        gauges: dict[str, Bucket | Slots],
-        now: float,
+        self, work: Transaction, chosen: Sequence[tuple[str, Lane]], gauges: Gauges, now: float
     ) -> None:
-        slots, rates = [], set()
+        slots, rates, queues = [], set(), set()
         for job_id, lane in chosen:
-            for limit in json.loads(lane):
+            queues.add(lane.queue)
+            for limit in lane.limits:
                 if "rate" in limit:
                     rates.add((limit["key"], _name(limit)))
                 else:
@@ -143,34 +197,44 @@ class Limits:
         buckets = [(key, gauge.tokens, now) for key, name in rates
                    if isinstance(gauge := gauges[name], Bucket)]  # fmt: skip
         await work.many(sql_limits.FILL_BUCKET, buckets)
+        of_queues = [(gauge.tokens, now, queue) for queue in queues - {None}
+                     if isinstance(gauge := gauges[_of_queue(str(queue))], Bucket)]  # fmt: skip
+        await work.many(sql_limits.FILL_QUEUE_BUCKET, of_queues)
 
     async def tidy(self, now: float) -> None:
         """Forget buckets that nobody took from for a day; they are full again, or hardly used."""
         await self._db.write(sql_limits.OLD_BUCKETS, [(now - 86_400.0,)])
 
 
-def _choose(
-    waiting: dict[str, deque[str]], gauges: dict[str, Bucket | Slots]
-) -> list[tuple[str, str]]:
-    """One job of each lane in turn, as long as its limits allow; it leaves `waiting`."""
+def _grown(most: float, seconds: float, tokens: float, passed: float) -> Bucket:
+    return Bucket(most, seconds, min(most, tokens + max(0.0, passed) * most / seconds))
+
+
+def _choose(lanes: Sequence[Lane], gauges: Gauges) -> list[tuple[str, Lane]]:
+    """One job of each lane in turn, as long as its limits allow; it leaves its lane."""
     chosen = []
-    lanes = deque(lane for lane, ids in waiting.items() if ids)
-    while lanes:
-        lane = lanes.popleft()
-        mine = [gauges[_name(limit)] for limit in json.loads(lane)]
+    turns = deque(lanes)
+    while turns:
+        lane = turns.popleft()
+        mine = [gauges[name] for name in lane.gauges]
         if not all(gauge.open for gauge in mine):
             continue
         for gauge in mine:
             gauge.take()
-        chosen.append((waiting[lane].popleft(), lane))
-        if waiting[lane]:
-            lanes.append(lane)
+        chosen.append((lane.jobs.popleft()[1], lane))
+        if lane.jobs:
+            turns.append(lane)
     return chosen
 
 
-def _wait(lane: str, gauges: dict[str, Bucket | Slots]) -> float:
-    closed = [gauge for limit in json.loads(lane) if not (gauge := gauges[_name(limit)]).open]
+def _wait(lane: Lane, gauges: Gauges) -> float:
+    closed = [gauge for name in lane.gauges if not (gauge := gauges[name]).open]
     return max((gauge.wait for gauge in closed), default=0.0)
+
+
+def _of_queue(queue: str) -> str:
+    """The name of a queue's own gauge; no other begins like this."""
+    return f"queue {queue}"
 
 
 def _name(limit: dict[str, Any]) -> str:

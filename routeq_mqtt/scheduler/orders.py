@@ -1,4 +1,4 @@
-"""What was ordered and still holds: jobs to cancel, paused queues, drained workers.
+"""What was ordered and still holds: jobs to cancel, paused and limited queues, drained workers.
 
 An order is a row here and a retained message at the broker. The row comes first; after every
 connect the messages are made to say what the rows say.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from routeq_mqtt.scheduler import sql
+from routeq_mqtt.scheduler import sql, sql_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.scheduler.database import Database
 
-Kind = Literal["cancel", "paused", "drained"]
+Kind = Literal["cancel", "paused", "drained", "limited"]
 Fate = Literal["cancelled", "asked", "over"]
 
 _CANCELS_KEPT = 7 * 86_400.0
@@ -27,16 +27,22 @@ class OrderBook:
 
     Args:
         database: where they are.
+
+    Attributes:
+        rates: of limited queues: so many jobs in so many seconds.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self._orders: dict[tuple[str, str], float] = {}
+        self.rates: dict[str, tuple[float, float]] = {}
 
     async def load(self) -> None:
         """Read what holds."""
         rows = await self._db.read(sql.ORDERS)
         self._orders = {(kind, name): at for kind, name, at in rows}
+        limits = await self._db.read(sql_limits.QUEUE_RATES)
+        self.rates = {queue: (most, seconds) for queue, most, seconds in limits}
 
     def all(self) -> dict[tuple[str, str], float]:
         """Kind and name of every order, and since when it holds."""
@@ -57,6 +63,24 @@ class OrderBook:
         await self._db.write(sql.WITHDRAW, gone)
         for order in gone:
             self._orders.pop(order, None)
+
+    async def limit(self, queue: str, rate: tuple[float, float], at: float) -> None:
+        """Limit a queue, what waits here included; again: by another rate."""
+        async with self._db.transaction() as work:
+            await work.run(sql.ORDER, ("limited", queue, at))
+            await work.run(sql_limits.LIMIT_QUEUE, (queue, *rate, at))
+            await work.run(sql_limits.HOLD_BACKLOG, (queue,))
+        self._orders.setdefault(("limited", queue), at)
+        self.rates[queue] = rate
+
+    async def unlimit(self, queue: str) -> None:
+        """Let a queue go as fast as it can; what has other limits keeps them."""
+        async with self._db.transaction() as work:
+            await work.run(sql.WITHDRAW, ("limited", queue))
+            await work.run(sql_limits.UNLIMIT_QUEUE, (queue,))
+            await work.run(sql_limits.LET_BACKLOG_GO, (queue,))
+        self._orders.pop(("limited", queue), None)
+        self.rates.pop(queue, None)
 
     # -- jobs ----------------------------------------------------------------------------------
 

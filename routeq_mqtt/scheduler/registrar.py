@@ -77,12 +77,14 @@ class Registrar:
         return asdict(self._status) | {"now": self._context.clock.now()}
 
     async def _sizes(self, args: dict[str, Any]) -> object:
-        sizes = {
+        sizes: dict[str, dict[str, Any]] = {
             queue: asdict(count) for queue, count in (await self._context.store.counts()).items()
         }
         for kind, queue in self._context.orders.all():
             if kind == "paused":
                 sizes.setdefault(queue, asdict(Counts()))["paused"] = True
+        for queue, rate in self._context.orders.rates.items():
+            sizes.setdefault(queue, asdict(Counts()))["rate"] = list(rate)
         return sizes
 
     # -- failed records ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.scheduler.schema_batches import BATCHES
 from routeq_mqtt.scheduler.schema_devices import DEVICES
 from routeq_mqtt.scheduler.schema_limits import LIMITS
+from routeq_mqtt.scheduler.schema_queue_limits import QUEUE_LIMITS
 from routeq_mqtt.scheduler.schema_schedules import SCHEDULES
 
 _VERSION_1 = """
@@ -159,7 +160,7 @@ END;
 
 MIGRATIONS = (
     _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, BATCHES, LIMITS, SCHEDULES,
-    DEVICES,
+    DEVICES, QUEUE_LIMITS,
 )  # fmt: skip
 """The script at position n makes version n + 1 of version n."""
 

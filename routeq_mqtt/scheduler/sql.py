@@ -13,7 +13,7 @@ OPEN = (
 
 COLUMNS = (
     "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope, "
-    "lane IS NOT NULL"
+    "lane IS NOT NULL OR queue IN (SELECT queue FROM queue_limits)"
 )
 
 # A row that is done, or has this delivery of this attempt already, drops the newcomer.

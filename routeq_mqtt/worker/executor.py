@@ -81,6 +81,7 @@ class Executor:
         threads: how many plain functions may run at once; more wait for a thread.
         guard: the keys of this worker.
         reporter: makes what a job's `progress` calls.
+        is_limited: whether only the scheduler says when jobs of a queue are started.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Executor:
         threads: int,
         reporter: Callable[[Held], Reporter],
         guard: Guard = OPEN,
+        is_limited: Callable[[str], bool] = lambda queue: False,
     ) -> None:
+        self._is_limited = is_limited
         self._guard = guard
         self._reporter = reporter
         self._worker = worker
@@ -129,7 +132,7 @@ class Executor:
             return self._refused(held, "unreadable", self._guard.words(str(error), envelope))
         except Exception as error:  # noqa: BLE001 - an old-style __init__ is the user's code
             return self._refused(held, "unreadable", self._words(envelope, error))
-        if _is_undecided(job, envelope):
+        if _is_undecided(job, envelope) or self._is_past_its_limit(held, envelope):
             return self._unadmitted(held, envelope, job)
         set_reporter(job, self._reporter(held))
         policy = RetryPolicy.of(
@@ -154,6 +157,10 @@ class Executor:
         if envelope.delay is not None:
             return envelope.delay
         return 0.0 if envelope.run_at is None else envelope.run_at - self._clock.now()
+
+    def _is_past_its_limit(self, held: Held, envelope: Envelope) -> bool:
+        """Whether it came past the scheduler, which gives the jobs of this queue their turn."""
+        return not envelope.stored and self._is_limited(held.queue)
 
     # -- running -------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class Incarnation:
             threads=options.threads or options.concurrency,
             guard=options.guard,
             reporter=self.progress.reporter,
+            is_limited=lambda queue: queue in self.orders.limited,
         )
         self.pool = Pool(options.served, options.concurrency, self._run, most=most)
         self.settler = Settler(self.sender, self.pool)

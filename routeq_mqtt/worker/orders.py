@@ -1,4 +1,4 @@
-"""The scheduler's orders, as a worker hears them: cancelled jobs, paused queues, drained workers.
+"""The scheduler's orders, as a worker hears them: cancelled jobs, paused queues and the like.
 
 They are retained, so a worker knows them before it takes its first job. What was withdrawn while we
 were not connected is simply not sent again: after each connect the whole picture is taken anew.
@@ -50,6 +50,7 @@ class Orders:
     Attributes:
         cancelled: ids of jobs that must not run, or must stop.
         paused: queues of which nothing is started.
+        limited: queues of which only the scheduler says when a job is started.
         drained: this worker takes no new jobs; what it holds it runs.
     """
 
@@ -58,6 +59,7 @@ class Orders:
     ) -> None:
         self.cancelled: set[str] = set()
         self.paused: set[str] = set()
+        self.limited: set[str] = set()
         self._drained: set[str] = set()
         self._sender = sender
         self._names = names
@@ -108,6 +110,7 @@ class Orders:
         return {
             *(("cancel", name) for name in self.cancelled),
             *(("paused", name) for name in self.paused),
+            *(("limited", name) for name in self.limited),
             *(("drained", name) for name in self._drained),
         }
 
@@ -125,9 +128,12 @@ class Orders:
 
     def _change(self, kind: str, name: str, *, holds: bool) -> None:
         """Orders of kinds and names that are not for us change nothing."""
-        known = {"cancel": self.cancelled, "paused": self.paused, "drained": self._drained}.get(
-            kind
-        )
+        known = {
+            "cancel": self.cancelled,
+            "paused": self.paused,
+            "limited": self.limited,
+            "drained": self._drained,
+        }.get(kind)
         if known is None or (kind == "drained" and name not in self._names):
             return
         if holds == (name in known):
@@ -138,6 +144,8 @@ class Orders:
                 self._obeys.cancel(name)
             return
         log.info("%s %s: %s", kind, name, "yes" if holds else "no more")
+        if kind == "limited":
+            return  # what waits here is looked at when it would be started
         for queue in self._queues if kind == "drained" else [name]:
             paused = queue in self.paused
             self._obeys.open_queue(queue, is_open=not (paused or self._drained), start=not paused)

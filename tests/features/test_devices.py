@@ -10,7 +10,15 @@ import time
 
 import pytest
 
-from routeq_mqtt import Bus, ConfigurationError, RequestFailed, Rollout, RolloutProgress
+from routeq_mqtt import (
+    Bus,
+    ConfigurationError,
+    RequestFailed,
+    Rollout,
+    RolloutProgress,
+    SyncBus,
+)
+from routeq_mqtt.settings import Settings
 from routeq_mqtt.worker.options import WorkerOptions
 from tests.bed.bed import Bed
 from tests.bed.process import Process
@@ -174,6 +182,40 @@ async def test_a_broadcast_expires_where_the_device_stays_away(bed: Bed) -> None
         assert (progress.total, progress.done, progress.failed) == (2, 1, 1)
         [record] = await bed.failed_records(bus, 1)
         assert (record["queue"], record["reason"]) == ("@gateway-2", "expired")
+
+
+async def test_a_broadcast_without_a_class_or_an_event_loop(bed: Bed) -> None:
+    """From the command line, and from a program that blocks."""
+    await bed.scheduler()
+    await device(bed, "gateway-1", "site=north")
+    await device(bed, "gateway-2", "site=south")
+    async with bed.bus() as bus:
+        await known(bed, bus, "gateway-1", "gateway-2")
+        code, output = await bed.cli(
+            "broadcast", "Install", "--where", "site=north", "--rate", "10/m", "--abort-after",
+            "1", "--expires-in", "60", "--json",
+        )  # fmt: skip
+        assert code == 0, output
+        made = json.loads(output)
+        progress = await over(bus.rollout(made["id"]))
+        assert (made["job"], progress.total, progress.done) == ("Install", 1, 1)
+        code, output = await bed.cli("broadcast", "Install", "--rate", "ten")
+        assert (code, "--rate='ten' is no rate" in output) == (4, True)
+
+        def program() -> str:
+            with SyncBus(settings=Settings(url=bed.url)) as blocking:
+                assert len(blocking.devices()) == 2
+                blocking.limit_queue("other", (1, 3600))
+                assert blocking.size("other").rate == (1.0, 3600.0)
+                blocking.limit_queue("other", None)
+                blocking.pause("other")
+                blocking.resume("other")
+                handle = blocking.broadcast(Install(), where={"site": "south"})
+                assert blocking.rollout_progress(handle.id).total == 1
+                return handle.id
+
+        await over(bus.rollout(await asyncio.to_thread(program)))
+    assert bed.recorder.ran() == {"gateway-1": 1, "gateway-2": 1}
 
 
 @pytest.mark.parametrize(

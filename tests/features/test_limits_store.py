@@ -44,6 +44,10 @@ def failed(job_id: str) -> NewFailed:
     )  # fmt: skip
 
 
+def plain(job_id: str, *, queue: str = "q", attempt: int = 1, state: Any = "parked") -> NewRow:
+    return replace(row(job_id, attempt=attempt, state=state), queue=queue)
+
+
 async def waiting(store: Store, *rows: NewRow) -> Limits:
     await Admission(store.database, OPEN).take(rows, 0.0)
     return Limits(store.database)
@@ -153,3 +157,95 @@ async def test_what_is_not_yet_due_takes_no_token(store: Store) -> None:
     assert await parked(store) == []
     assert (await store.counts())["q"].limited == 1
     assert await limits.grant(6.0) == (1, None)
+
+
+async def limited(store: Store, rate: tuple[float, float], at: float = 0.0) -> OrderBook:
+    orders = OrderBook(store.database)
+    await orders.limit("q", rate, at)
+    return orders
+
+
+async def test_the_limit_of_a_queue_holds_for_plain_jobs_and_for_no_other_queue(
+    store: Store,
+) -> None:
+    await limited(store, (2, 8))
+    await store.take([plain(str(n)) for n in range(6)])
+    await store.take([plain("other", queue="r")])
+    limits = Limits(store.database)
+    assert await limits.grant(100.0) == (2, 4.0)
+    assert await limits.grant(103.0) == (0, 1.0)
+    assert await limits.grant(104.0) == (1, 4.0)
+    assert await limits.grant(50.0) == (0, 4.0)  # a clock that was set back
+    assert await limits.grant(54.0) == (1, 4.0)
+    assert await parked(store) == ["0", "1", "2", "3"]
+    assert [one.id for one in await store.parked("r", 10)] == ["other"]
+
+
+async def test_the_limit_of_a_queue_is_given_to_a_backlog_changed_and_taken_away(
+    store: Store,
+) -> None:
+    await store.take([plain(str(n)) for n in range(6)])
+    orders = await limited(store, (3, 8))
+    assert await parked(store) == []
+    limits = Limits(store.database)
+    assert (await limits.grant(1.0))[0] == 3
+    await orders.limit("q", (1, 10), 1.0)
+    assert await limits.grant(1.0) == (0, 10.0)
+    again = OrderBook(store.database)
+    await again.load()
+    assert again.rates == orders.rates == {"q": (1, 10)}
+    assert again.all() == orders.all()
+    await orders.unlimit("q")
+    assert await parked(store) == [str(n) for n in range(6)]
+    assert orders.rates == {}
+    assert orders.all() == {}
+
+
+async def test_a_limited_queue_keeps_the_limits_of_its_jobs(store: Store) -> None:
+    orders = await limited(store, (3, 100))
+    limits = await waiting(store, *(row(f"s{n}", slots("x", 1)) for n in range(3)))
+    await store.take([plain(f"p{n}") for n in range(4)])
+    assert (await limits.grant(1.0))[0] == 3  # one slot, and the rest of the rate
+    assert await parked(store) == ["s0", "p0", "p1"]
+    await orders.unlimit("q")
+    assert await parked(store) == ["s0", "p0", "p1", "p2", "p3"]
+    assert await limits.grant(2.0) == (0, None)
+    await store.release(await store.parked("q", 1))
+    await store.done([("s0", 1)], 3.0)
+    assert (await limits.grant(4.0))[0] == 1
+
+
+async def test_another_attempt_in_a_limited_queue_takes_another_start(store: Store) -> None:
+    await limited(store, (1, 10))
+    await store.take([plain("a")])
+    limits = Limits(store.database)
+    assert (await limits.grant(1.0))[0] == 1
+    await store.release(await store.parked("q", 10))
+    await store.restore([replace(plain("a"), deliveries=2)])
+    assert await parked(store) == ["a"]  # it has not run: it keeps its turn
+    await store.release(await store.parked("q", 10))
+    await store.take([plain("a", attempt=2, state="delayed")])
+    [due] = await store.due(5.0, 10)
+    assert due.is_limited
+    await store.park([due.id])
+    assert await limits.grant(6.0) == (0, 5.0)
+    assert (await limits.grant(11.0))[0] == 1
+
+
+async def test_no_turn_is_given_while_nobody_is_there_to_take_it(store: Store) -> None:
+    await limited(store, (1, 10))
+    await store.take([plain("a"), plain("b")])
+    limits = Limits(store.database)
+    assert await limits.grant(1.0, lambda queue: False) == (0, None)
+    assert (await limits.grant(500.0, lambda queue: queue == "q"))[0] == 1
+
+
+async def test_what_has_the_same_limits_goes_in_order_of_arrival_from_queue_to_queue(
+    store: Store,
+) -> None:
+    shared = rate("api", 3, 100)
+    rows = [replace(row(str(n), shared), queue="qr"[n % 2]) for n in range(6)]
+    limits = await waiting(store, *rows)
+    assert (await limits.grant(1.0))[0] == 3
+    assert await parked(store) == ["0", "2"]
+    assert [one.id for one in await store.parked("r", 10)] == ["1"]
