@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from tests.bed.jobs import Gated, Report
 from tests.bed.recorder import TIMEOUT
 
 
-async def until(bed: Bed, bus: Bus, queue: str, **wanted: int) -> None:
+async def until(bed: Bed, bus: Bus, queue: str, **wanted: Any) -> None:
     """Wait until the sizes of a queue are these."""
-    size: dict[str, int | bool] = {}
+    size: dict[str, Any] = {}
     try:
         async with asyncio.timeout(TIMEOUT):
             while not wanted.items() <= size.items():
