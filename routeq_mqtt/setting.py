@@ -25,12 +25,12 @@ def text(name: str, value: str) -> str:
 def number(name: str, value: str) -> float:
     """A number above 0."""
     try:
-        number = float(value)
+        parsed = float(value)
     except ValueError:
-        number = -1.0
-    if not 0 < number < inf:
+        parsed = -1.0
+    if not 0 < parsed < inf:
         raise ConfigurationError(f"{name}={value!r} must be a number above 0")
-    return number
+    return parsed
 
 
 def prefix(name: str, value: str) -> str:

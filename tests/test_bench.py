@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from routeq_mqtt.bench.results import Table, percentile
+from tests.bed.recorder import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.bed.bed import Bed
@@ -53,7 +54,7 @@ async def test_a_user_measures_the_own_bus(bed: Bed) -> None:
 
 
 async def test_what_needs_a_scheduler_is_left_out_without_one(bed: Bed) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         code, output = await bed.cli("bench", "durable", "--json")
     assert code == 0, output
     assert "left out: durable" in output

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from routeq_mqtt import Bus, ConnectionFailed, NoScheduler
+from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
 from routeq_mqtt.settings import Settings
 from tests.bed.process import ROOT, Process
 from tests.bed.recorder import TIMEOUT, Recorder
@@ -23,10 +24,21 @@ KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
 nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""
 
 
+_PORTS = itertools.count(os.getpid() * 101)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port where nobody listens; another one each time.
+
+    It is below those that the kernel gives to outgoing connections (32768 and up): a client that
+    connects again and again while its broker is away may be given the broker's own port, is then
+    connected with itself, and the broker cannot listen any more.
+    """
+    while True:
+        port = 10_000 + next(_PORTS) % 22_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def mosquitto() -> str | None:
@@ -172,6 +184,19 @@ class Bed:
                     answer = await bus.requests.call(method, **args)
                     if wanted(answer):
                         return answer
+
+    async def size_until(
+        self, bus: Bus, queue: str, wanted: Callable[[QueueSize], bool]
+    ) -> QueueSize:
+        """Look at the size of a queue until it satisfies."""
+        size: QueueSize | None = None
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while not wanted(size := await bus.size(queue)):
+                    pass
+        except TimeoutError:
+            raise AssertionError(f"{queue} was never as wanted, but {size}") from None
+        return size
 
     async def failed_records(self, bus: Bus, number: int) -> list[dict[str, Any]]:
         """Wait for so many failed records."""

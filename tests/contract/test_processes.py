@@ -10,6 +10,7 @@ import pytest
 from routeq_mqtt import Bus
 from tests.bed.bed import Bed
 from tests.bed.jobs import Gated, Report
+from tests.bed.recorder import TIMEOUT
 
 
 @pytest.mark.stock
@@ -40,7 +41,7 @@ async def test_a_second_sigterm_leaves_at_once(bed: Bed) -> None:
         await bus.dispatch(Gated(key="x", gate="never"))
         await bed.recorder.count("waits", 1)
         worker.send(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT):
             while not (await bus.sizes.all()).get("default"):
                 pass
         worker.send(signal.SIGINT)
@@ -112,10 +113,8 @@ async def test_an_earlier_queue_comes_first_however_long_the_later_one_is(bed: B
         await bed.recorder.count("waits", 1)
         await bus.bulk([Report(key=f"low {n}") for n in range(3000)], "low")
         await bus.dispatch(Report(key="high"), queue="high")
-        async with asyncio.timeout(30):
-            size = await bus.size("high")
-            while size.waiting + size.parked < 1:  # at the worker, or given back by it
-                size = await bus.size("high")
+        # At the worker, or given back by it.
+        await bed.size_until(bus, "high", lambda size: size.waiting + size.parked >= 1)
     bed.recorder.open("go")
     await bed.recorder.count("ran", 3002)
     order = [event["key"] for event in bed.recorder.named("ran")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 from typing import Any
@@ -12,27 +11,16 @@ import pytest
 from routeq_mqtt import Bus
 from tests.bed.bed import Bed
 from tests.bed.jobs import Gated, Report
-from tests.bed.recorder import TIMEOUT
 
 
 async def until(bed: Bed, bus: Bus, queue: str, **wanted: Any) -> None:
     """Wait until the sizes of a queue are these."""
-    size: dict[str, Any] = {}
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            while not wanted.items() <= size.items():
-                size = (await bus.size(queue)).as_dict()
-    except TimeoutError:
-        raise AssertionError(f"never {wanted}, but {size}") from None
+    await bed.size_until(bus, queue, lambda size: wanted.items() <= size.as_dict().items())
 
 
-async def unstarted(bus: Bus, queue: str, number: int) -> None:
+async def unstarted(bed: Bed, bus: Bus, queue: str, number: int) -> None:
     """Wait until so many jobs wait, in a worker or, where that is busy, before it."""
-    async with asyncio.timeout(TIMEOUT):
-        while True:
-            size = await bus.size(queue)
-            if size.waiting + size.parked == number:
-                return
+    await bed.size_until(bus, queue, lambda size: size.waiting + size.parked == number)
 
 
 async def test_a_job_is_cancelled_while_it_is_delayed(bed: Bed) -> None:
@@ -51,7 +39,7 @@ async def test_a_job_is_cancelled_while_it_runs_and_while_it_waits(bed: Bed) -> 
         runs = await bus.dispatch(Gated(key="runs", gate="never"))
         await bed.recorder.count("waits", 1)
         waits = await bus.dispatch(Report(key="waits"))
-        await unstarted(bus, "default", 1)
+        await unstarted(bed, bus, "default", 1)
         assert await bus.cancel(waits) in {"asked", "cancelled"}
         assert await bus.cancel(runs) == "asked"
         await bus.dispatch(Report(key="after"))
@@ -92,7 +80,7 @@ async def test_a_paused_queue_starts_nothing_until_it_is_resumed(bed: Bed) -> No
         await bus.dispatch(Gated(key="runs", gate="go"))
         await bed.recorder.count("waits", 1)
         await bus.dispatch(Report(key="came before"))
-        await unstarted(bus, "default", 1)
+        await unstarted(bed, bus, "default", 1)
         assert (await bed.cli("pause", "default"))[0] == 0
         await worker.says("paused default: yes")
         await bus.dispatch(Report(key="comes later"))
@@ -153,7 +141,7 @@ async def test_purge_empties_what_waits_and_leaves_what_runs(bed: Bed) -> None:
         await bus.bulk([Report(key=f"parked {n}") for n in range(40)], "idle")
         await bus.dispatch(Report(key="elsewhere"), queue="kept")
         await bus.bulk([Report(key=f"waits {n}") for n in range(3)])
-        await unstarted(bus, "default", 3)
+        await unstarted(bed, bus, "default", 3)
         await until(bed, bus, "idle", parked=40)
         assert await bus.purge("idle") == 40
         assert await bus.purge("default") >= 1

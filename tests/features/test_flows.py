@@ -11,6 +11,7 @@ import pytest
 from routeq_mqtt import BatchHandle, BatchProgress, Bus, ConfigurationError, batch, chain
 from tests.bed.bed import Bed
 from tests.bed.process import Process
+from tests.bed.recorder import TIMEOUT
 from tests.faults.scheduler import VARIABLE
 from tests.features.jobs import AddsMore, OneAtATime, Part
 
@@ -18,7 +19,7 @@ APP = ("--app", "tests.features.jobs")
 
 
 async def over(handle: BatchHandle) -> BatchProgress:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while (progress := await handle.progress()).finished_at is None:
             pass
     return progress

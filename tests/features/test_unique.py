@@ -15,6 +15,7 @@ from routeq_mqtt.job.job import Job
 from tests.bed.bed import Bed
 from tests.bed.jobs import Report
 from tests.bed.process import Process
+from tests.bed.recorder import TIMEOUT
 from tests.features.jobs import Latest, OneAtATime, OneWaits, Seldom
 
 APP = ("--app", "tests.features.jobs")
@@ -54,7 +55,7 @@ async def test_a_unique_job_makes_room_when_it_is_over_however_it_ends(bed: Bed)
 
 async def _insist(bus: Bus, job: Job) -> str:
     """A broker that was killed has forgotten the scheduler, until that is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(NoScheduler):
                 return await bus.dispatch(job)
@@ -62,7 +63,7 @@ async def _insist(bus: Bus, job: Job) -> str:
 
 async def _until_new(bus: Bus, job: Job, old: str) -> str:
     """Dispatch until the scheduler has heard that the old one is over."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while (job_id := await bus.dispatch(job)) == old:
             pass
     return job_id

@@ -18,6 +18,7 @@ from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
+from tests.bed.recorder import TIMEOUT
 
 DAY = 86_400.0
 RAN: Counter[str] = Counter()
@@ -54,7 +55,7 @@ async def run_to_the_end(bus: Bus, job_id: str) -> None:
     for one in (job_id, behind):
         envelope = Envelope(id=one, job="Once", data={}, queue="default")
         assert await bus.store([envelope]) == [one]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT):
         while not RAN[behind] or int(await bus.size("default")):
             await asyncio.sleep(0)
 
@@ -106,7 +107,7 @@ async def test_a_worker_that_did_a_job_before_says_so_again(tmp_path: Path) -> N
         clock.ahead = 8 * DAY
         await stores[0].purge(clock.now())
         await run_to_the_end(bus, job_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             while any(size["released"] for size in (await bus.requests.call("sizes")).values()):
                 await asyncio.sleep(0)
     assert RAN[job_id] == 1

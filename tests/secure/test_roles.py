@@ -14,6 +14,7 @@ from routeq_mqtt.transport.aio import AioConnection, AioTransport
 from routeq_mqtt.transport.seam import ConnectOptions, Will
 from routeq_mqtt.wire.envelope import Envelope
 from tests.bed.jobs import Gated, Hopeless, Report
+from tests.bed.recorder import TIMEOUT
 from tests.secure.bed import DEVICE, Client, SecureBed, password
 
 pytestmark = pytest.mark.slow
@@ -214,6 +215,6 @@ async def _refused(
 
 
 async def _until(client: Client, topic: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while topic not in client.topics:
             await client.connection.subscribe("routeq/nothing")  # a round trip
