@@ -177,11 +177,6 @@ class Sender:
             raise _no_scheduler(topic)
         _refuse(reason, topic)
 
-    async def scheduler_is_there(self) -> bool:
-        """Whether a scheduler has run here, so that its session collects what we send to it."""
-        await self.link.ready()
-        return self.surroundings.scheduler is not None
-
 
 def _refuse(reason: int, topic: str) -> None:
     if reason >= _REFUSED:

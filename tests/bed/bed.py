@@ -189,7 +189,7 @@ class Bed:
         self, bus: Bus, queue: str, wanted: Callable[[QueueSize], bool]
     ) -> QueueSize:
         """Look at the size of a queue until it satisfies."""
-        size: QueueSize | None = None
+        size = QueueSize()
         try:
             async with asyncio.timeout(TIMEOUT):
                 while not wanted(size := await bus.size(queue)):

@@ -46,7 +46,7 @@ async def test_the_rate_of_a_queue_holds_for_every_way_into_it_and_whatever_dies
         await bed.recorder.count("waits", 1)
         # These are in the broker's and in the worker's hands, past the scheduler.
         await bus.bulk(Report(key=f"early {n}") for n in range(4))
-        await unstarted(bus, "default", 4)
+        await unstarted(bed, bus, "default", 4)
         code, shown = await bed.cli("limit", "default", "2/h", "--json")
         assert (code, json.loads(shown)) == (0, {"queue": "default", "rate": [2, 3600.0]})
         await worker.says("limited default: yes")
