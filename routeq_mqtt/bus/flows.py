@@ -159,11 +159,15 @@ class Batch:
         return self
 
     async def dispatch(self, bus: Bus | None = None) -> BatchHandle:
-        """Store the batch; with more than 500 jobs, the first ones run while others are on the way.
+        """Store the batch; none of its jobs runs before all of them are stored.
+
+        More than 500 jobs travel in several messages. Where the producer dies in between, the
+        scheduler calls the batch off after an hour without another part: a failed record says so,
+        and `finally_` runs.
 
         Raises:
-            NoScheduler, and what else `Bus.dispatch` raises. A batch whose dispatch ended half-way
-            runs no `then` and no `finally_`; cancel it, or leave it.
+            NoScheduler, and what else `Bus.dispatch` raises; then none of its jobs runs, except
+            after DispatchTimeout, when all or none may.
         """
         bus = bus or default_bus()
         handle = BatchHandle(new_id(), bus)

@@ -5,6 +5,7 @@ A lock goes with its job: triggers delete it in the transaction that ends the jo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import RefusedJob
@@ -46,7 +47,8 @@ class Admission:
         Args:
             rows: to take in.
             now: UTC epoch seconds.
-            batches: begun, or closed, with them.
+            batches: begun, or closed, with them. The jobs of one that comes in several messages
+                are held until the last of them has come.
             more: further statements of the same transaction.
 
         Returns:
@@ -55,17 +57,23 @@ class Admission:
         """
         answers = {}
         async with self._db.transaction() as work:
+            begun = [b for b in batches if (await work.read(sql_special.IS_OPEN, (b.id,)))[0][0]]
             for batch in batches:
                 await work.run(sql_special.BEGIN_BATCH, (batch.id, batch.name, now))
+            parts = {batch.id for batch in batches if batch.open}
             seq = int((await work.read(sql.READ_SEQ))[0][0])
             for number, row in enumerate(rows, 1):
-                answers[row.id] = await self._admit(work, row, seq + number, now)
+                waits = row.batch in parts and row.state == "parked"
+                one = replace(row, state="held") if waits else row
+                answers[row.id] = await self._admit(work, one, seq + number, now)
             await work.run(sql.WRITE_SEQ, (seq + len(rows),))
             for statement, values in more:
                 await work.run(statement, values)
             # Not earlier: a batch that is closed and has nothing to do is over.
             for batch in batches:
                 if not batch.open:
+                    if batch in begun:
+                        await work.run(sql_special.START_BATCH, (batch.id, now))
                     await work.run(sql_special.CLOSE_BATCH, (batch.id,))
         return answers
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql_special
+from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.store import keep_failed
+from routeq_mqtt.wire.record import FailedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control import Control
+    from routeq_mqtt.scheduler.database import Database, Transaction
+
+log = logging.getLogger(__name__)
 
 _KEPT = 7 * 86_400.0
+
+INCOMPLETE_AFTER = 3_600.0
+"""Seconds without another part, after which a batch that is not complete is called off."""
+
 _COLUMNS = (
     "id", "name", "created_at", "open", "total", "pending", "failed", "cancelled", "called_off",
     "finished_at",
@@ -60,8 +71,7 @@ class Batches:
         context, batch = self._context, str(args["id"])
         now = context.clock.now()
         async with context.store.database.transaction() as work:
-            await work.run(sql_special.CALL_OFF, (batch,))
-            await work.run(sql_special.CANCEL_MEMBERS, (now, batch))
+            await _call_off(work, batch, now)
         context.hook("batch called off")
         members = await context.store.database.read(sql_special.RELEASED_MEMBERS, (batch,))
         await self._control.cancel([str(row[0]) for row in members])
@@ -69,5 +79,42 @@ class Batches:
         return await self._show(args)
 
     async def tidy(self, now: float) -> None:
-        """Forget batches that were over long ago."""
+        """Forget batches that were over long ago; call off those that will not be complete."""
         await self._context.store.database.write(sql_special.OLD_BATCHES, [(now - _KEPT,)])
+        if await drop_incomplete(self._context.store.database, now):
+            self._context.parked.fire()
+
+
+async def drop_incomplete(database: Database, now: float) -> int:
+    """Call off batches whose producer died between two messages; how many.
+
+    None of their jobs has run. `finally_` does, and a failed record under the batch's id says so.
+    """
+    async with database.transaction() as work:
+        found = await work.read(sql_special.INCOMPLETE, (now - INCOMPLETE_AFTER,))
+        for batch, name, total, queue in found:
+            log.error("a batch stayed incomplete, called off batch=%s jobs=%d", batch, total)
+            await _call_off(work, batch, now)
+            record = FailedRecord(
+                id=batch,
+                queue=queue or "default",
+                job=name,
+                reason="incomplete batch",
+                error=(
+                    f"its producer sent {total} jobs and then no more for "
+                    f"{INCOMPLETE_AFTER:g} s; none of them has run: dispatch the batch again"
+                ),
+                attempts=[],
+                worker=None,
+                failed_at=now,
+                envelope=b"",
+            )
+            await keep_failed(work, [new_failed(record)], now)
+    return len(found)
+
+
+async def _call_off(work: Transaction, batch: str, now: float) -> None:
+    """What waits is over, and nothing comes to it any more; one that was never closed is now."""
+    await work.run(sql_special.CALL_OFF, (batch,))
+    await work.run(sql_special.CANCEL_MEMBERS, (now, batch))
+    await work.run(sql_special.CLOSE_BATCH, (batch,))

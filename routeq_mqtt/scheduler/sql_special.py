@@ -32,9 +32,17 @@ LAPSED = "DELETE FROM locks WHERE until <= ?"
 
 BEGIN_BATCH = """
 INSERT INTO batches (id, name, created_at, changed_at) VALUES (?1, ?2, ?3, ?3)
-ON CONFLICT DO NOTHING
+ON CONFLICT (id) DO UPDATE SET changed_at = excluded.changed_at WHERE open
+"""
+IS_OPEN = "SELECT EXISTS (SELECT 1 FROM batches WHERE id = ? AND open)"
+START_BATCH = """
+UPDATE jobs SET state = 'parked', run_at = ?2 WHERE batch = ?1 AND state = 'held'
 """
 CLOSE_BATCH = "UPDATE batches SET open = FALSE WHERE id = ? AND open"
+INCOMPLETE = """
+SELECT id, name, total, (SELECT queue FROM jobs WHERE batch = batches.id LIMIT 1)
+FROM batches WHERE open AND finished_at IS NULL AND changed_at <= ?
+"""
 BATCH = """
 SELECT id, name, created_at, open, total, pending, failed, cancelled, called_off, finished_at
 FROM batches WHERE id = ?

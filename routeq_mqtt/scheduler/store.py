@@ -175,13 +175,13 @@ class Store:
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
         """Keep failed records, and make tombstones of their rows."""
         async with self._db.transaction() as work:
-            await _fail(work, records, at)
+            await keep_failed(work, records, at)
 
     async def expire(self, now: float, limit: int) -> list[str]:
         """Make failed records of jobs that wait here and whose time has passed; their ids."""
         async with self._db.transaction() as work:
             rows = _rows(await work.read(sql.EXPIRED, (now, limit)))
-            await _fail(work, [expired(row, now) for row in rows], now)
+            await keep_failed(work, [expired(row, now) for row in rows], now)
         return [row.id for row in rows]
 
     async def next_expiry(self, now: float) -> tuple[float | None, bool]:
@@ -235,7 +235,8 @@ class Store:
 _SUMMARY = tuple(column.strip() for column in sql.SUMMARY.split(","))
 
 
-async def _fail(work: Transaction, records: Sequence[NewFailed], at: float) -> None:
+async def keep_failed(work: Transaction, records: Sequence[NewFailed], at: float) -> None:
+    """Keep failed records, and make tombstones of their rows, within a transaction."""
     await work.many(
         sql.FAIL,
         [

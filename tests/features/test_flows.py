@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from routeq_mqtt import BatchHandle, BatchProgress, Bus, ConfigurationError, batch, chain
+from routeq_mqtt.scheduler.admission import Admission
+from routeq_mqtt.scheduler.batches import INCOMPLETE_AFTER, NewBatch, drop_incomplete
+from routeq_mqtt.scheduler.claims import special
+from routeq_mqtt.scheduler.rows import NewRow
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.wire.envelope import Envelope
 from tests.bed.bed import Bed
 from tests.bed.process import Process
 from tests.bed.recorder import TIMEOUT
@@ -148,6 +156,87 @@ async def test_a_batch_is_cancelled_as_a_whole(bed: Bed) -> None:
         await bed.recorder.count("ran", 1)
         await settled(bed, bus)
     assert bed.recorder.ran() == {"finally": 1}
+
+
+async def test_a_batch_whose_producer_dies_between_two_messages_runs_nothing(bed: Bed) -> None:
+    """And one that is complete in several messages begins as a whole."""
+    scheduler = await bed.scheduler()
+    await bed.worker("default", *APP)
+    producer = await Process.start(
+        "producer", sys.executable, "-m", "tests.features.halfway", env=bed.env
+    )
+    bed.processes.append(producer)
+    await producer.says("sent")
+    await producer.kill()
+    [batch_id] = [line.split()[1] for line in producer.lines if line.startswith("sent")]
+    async with bed.bus(timeout=30.0) as bus:
+        handle = BatchHandle(batch_id, bus)
+        assert (await handle.progress()).total == 500
+        await scheduler.kill()
+        await bed.scheduler()
+        whole = await batch(Part(key=f"whole {n}") for n in range(501)).dispatch(bus)
+        assert (await over(whole)).done == 501
+        progress = await handle.progress()
+        assert (progress.total, progress.pending, progress.finished_at) == (500, 500, None)
+        await handle.cancel()
+        progress = await over(handle)
+        assert (progress.cancelled, progress.called_off) == (500, True)
+        await bed.recorder.count("ran", 502)
+        await settled(bed, bus)
+    ran = bed.recorder.ran()
+    assert ran.pop("finally") == 1
+    assert all(key.startswith("whole ") for key in ran)
+
+
+async def test_an_incomplete_batch_is_called_off_after_an_hour(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "routeq.db")
+    admission = Admission(store.database, OPEN)
+    rows = [special(_row(envelope), envelope, 0.0) for envelope in _batch_of_three()]
+    first = NewBatch(id="b", name="import", open=True)
+    await admission.take(rows[:2], 0.0, batches=[first])
+    await admission.take(rows[:2], 1.0, batches=[first])  # asked again
+    await admission.take(rows[2:3], 1_800.0, batches=[first])
+    assert await store.parked("q", 10) == []
+    assert await drop_incomplete(store.database, 1_799.0 + INCOMPLETE_AFTER) == 0
+    assert await drop_incomplete(store.database, 1_800.0 + INCOMPLETE_AFTER) == 1
+    assert await drop_incomplete(store.database, 1e9) == 0
+    [record] = await store.failed_list()
+    assert (record.id, record.queue, record.reason) == ("b", "q", "incomplete batch")
+    assert "its producer sent 2 jobs and then no more for 3600 s" in record.error
+    # What comes too late is over at once, and does not open it again.
+    late = Envelope(id="late", job="J", options={"batch": "b"})
+    last = NewBatch(id="b", name="import", open=False)
+    await admission.take([special(_row(late), late, 0.0)], 9_000.0, batches=[last])
+    assert [row.id for row in await store.parked("q", 10)] == ["finally"]
+    await store.close()
+
+
+async def test_the_last_message_of_a_batch_sets_all_of_it_free(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "routeq.db")
+    admission = Admission(store.database, OPEN)
+    rows = [special(_row(envelope), envelope, 0.0) for envelope in _batch_of_three()]
+    await admission.take(rows[:2], 0.0, batches=[NewBatch(id="b", name=None, open=True)])
+    await admission.take(rows[2:], 1.0, batches=[NewBatch(id="b", name=None, open=False)])
+    assert [row.id for row in await store.parked("q", 10)] == ["0", "1"]
+    await store.done([("0", 1), ("1", 1)], 2.0)
+    assert [row.id for row in await store.parked("q", 10)] == ["finally"]
+    await store.close()
+
+
+def _batch_of_three() -> list[Envelope]:
+    """Two jobs and a callback, which comes with the last of them."""
+    members = [Envelope(id=str(n), job="J", options={"batch": "b"}) for n in range(2)]
+    return [
+        *members,
+        Envelope(id="finally", job="J", options={"chain": "batch:b", "step": 30}),
+    ]
+
+
+def _row(envelope: Envelope) -> NewRow:
+    return NewRow(
+        id=str(envelope.id), queue="q", attempt=1, deliveries=1, state="parked", run_at=0.0,
+        durable=True, expires_at=None, envelope=envelope.encode(),
+    )  # fmt: skip
 
 
 async def test_an_empty_batch_is_over_at_once(bed: Bed) -> None:
