@@ -140,7 +140,9 @@ class Connected:
             client_id = f"routeq-{socket.gethostname()[:20]}-{os.getpid()}-{new_id()[-8:]}"
             self._opened = Sender(transport, self._topics, client_id, clock=self._clock)
             self._requests = Requests(self._opened)
-            self._sizes = Sizes(self._opened, self._requests, self._clock)
+            self._sizes = Sizes(
+                self._opened, self._requests, self._clock, timeout=self.settings.timeout
+            )
         return self._opened, self._requests
 
     def _within(self, timeout: float | None, what: str) -> Within:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import NoScheduler, PublishRefused
+from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.signal import Signal
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.transport.seam import Message
 
-_ANSWER_WITHIN = 2.0
+_BLIND_WITHIN = 2.0
+"""Seconds for our own mark, where access control seems to hide it from us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +67,17 @@ class Sizes:
         sender: the connection.
         requests: asks the scheduler.
         clock: when workers were heard.
+        timeout: seconds that broker and scheduler may take to answer.
 
     Attributes:
         changed: fires when a worker said something.
     """
 
-    def __init__(self, sender: Sender, requests: Requests, clock: Clock) -> None:
+    def __init__(self, sender: Sender, requests: Requests, clock: Clock, *, timeout: float) -> None:
         self._sender = sender
         self._requests = requests
         self._clock = clock
+        self._timeout = timeout
         self._listening = False
         self.changed = Signal()
         self.fleet = Fleet(sender.topics)
@@ -83,19 +86,29 @@ class Sizes:
         """Wait until the retained messages of all workers are here; afterwards they keep coming.
 
         Raises:
-            PublishRefused: the broker hides our own message from us.
+            PublishRefused: the broker hides our own message from us, or does not answer in time.
+            ConnectionFailed: it was not reached in time.
         """
-        if not self._listening:
-            await self._sender.listen(self.fleet.filters(), self._fold)
-            self._listening = True
         try:
-            async with asyncio.timeout(_ANSWER_WITHIN):
+            async with asyncio.timeout(self._timeout):
+                await self._sender.link.ready()
+                if not self._listening:
+                    await self._sender.listen(self.fleet.filters(), self._fold)
+                    self._listening = True
+                await self._catch_up()
+        except TimeoutError:
+            if self._sender.link.last_error is not None:
+                raise ConnectionFailed(str(self._sender.link.last_error)) from None
+            raise _no_mark(self._timeout) from None
+
+    async def _catch_up(self) -> None:
+        if not self._sender.surroundings.blind:
+            return await self._sender.caught_up()
+        try:
+            async with asyncio.timeout(_BLIND_WITHIN):
                 await self._sender.caught_up()
         except TimeoutError:
-            raise PublishRefused(
-                "the broker does not give us back our own messages; "
-                "check its access control and whether it answers at all"
-            ) from None
+            raise _no_mark(_BLIND_WITHIN) from None
 
     def _fold(self, message: Message) -> None:
         self.fleet.fold(message.topic, message.payload, now=self._clock.monotonic())
@@ -110,8 +123,11 @@ class Sizes:
         await self.refresh()
         counted = await self._counted()
         around = self._sender.surroundings
-        names = {*counted, *around.waiting, *self.fleet.queues()}
-        return {name: self._one(name, counted.get(name, {})) for name in sorted(names)}
+        names = {*(counted or ()), *around.waiting, *self.fleet.queues()}
+        sizes = {name: self._one(name, (counted or {}).get(name, {})) for name in sorted(names)}
+        if counted is not None:
+            return sizes
+        return {name: replace(size, exact=False) for name, size in sizes.items()}
 
     def _one(self, queue: str, counted: dict[str, Any]) -> QueueSize:
         rate = counted.get("rate")
@@ -133,12 +149,20 @@ class Sizes:
         online = around.scheduler is not None and around.scheduler.state == "online"
         return around.shares_queue and (online or around.scheduler is None)
 
-    async def _counted(self) -> dict[str, dict[str, Any]]:
+    async def _counted(self) -> dict[str, dict[str, Any]] | None:
+        """None: there is a scheduler, and it does not answer."""
         around = self._sender.surroundings
         if around.scheduler is None or around.scheduler.state != "online":
             return {}
         try:
-            counts: Any = await self._requests.call("sizes", timeout=_ANSWER_WITHIN)
+            counts: Any = await self._requests.call("sizes", timeout=self._timeout)
         except NoScheduler:
-            return {}
+            return None
         return dict(counts)
+
+
+def _no_mark(seconds: float) -> PublishRefused:
+    return PublishRefused(
+        f"the broker did not give us back our own message within {seconds:g} s; "
+        "check its access control and whether it answers at all"
+    )

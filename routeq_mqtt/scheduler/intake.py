@@ -98,6 +98,8 @@ class Intake:
         self._publisher = publisher
         self._waiting: deque[Waiting] = deque()
         self._arrived = Signal()
+        self._taken = self._safe = 0
+        self._moved = Signal()
         self._tagged: deque[int] = deque()
         topics = context.topics
         self._exact: dict[str, Callable[[Message, Batch], Awaitable[None]]] = {
@@ -112,9 +114,20 @@ class Intake:
     def add(self, connection: Connection, message: Message) -> None:
         """Queue a message for the next commit; stops reading when too many wait."""
         self._waiting.append((connection, message))
+        self._taken += 1
         self._arrived.fire()
         if len(self._waiting) >= _HIGH:
             connection.pause()
+
+    def behind(self) -> Callable[[], Awaitable[None]]:
+        """What to await until all that has arrived by now is committed."""
+        wanted = self._taken
+
+        async def committed() -> None:
+            while self._safe < wanted:
+                await self._moved.wait()
+
+        return committed
 
     async def run(self) -> None:
         """Commit what has arrived, again and again."""
@@ -132,6 +145,8 @@ class Intake:
             connection.acknowledge(message)
         for _ in taken:
             connection, _ = self._waiting.popleft()
+        self._safe += len(taken)
+        self._moved.fire()
         if len(self._waiting) <= _LOW:
             connection.resume()
         self._tell(batch)

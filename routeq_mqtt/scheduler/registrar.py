@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 Method = Callable[[dict[str, Any]], Awaitable[object]]
 
 
+async def _at_once() -> None:
+    """There is nothing to wait for."""
+
+
 class Registrar:
     """Requests over ``routeq/rpc/<method>``.
 
@@ -52,8 +56,16 @@ class Registrar:
             **others,
         }
 
-    async def answer(self, message: Message) -> None:
-        """Answer one request; a request that makes no sense gets an error, and stops nothing."""
+    async def answer(
+        self, message: Message, behind: Callable[[], Awaitable[None]] = _at_once
+    ) -> None:
+        """Answer one request; a request that makes no sense gets an error, and stops nothing.
+
+        Args:
+            message: the request.
+            behind: waits until the jobs that came before it are rows: who dispatches a job and then
+                asks for it is not told that nobody knows it.
+        """
         name = message.topic.removeprefix(self._context.topics.rpc(""))
         try:
             request = unpack(message.payload)
@@ -67,6 +79,8 @@ class Registrar:
             self._context.reply(request, error=f"no method {name!r}; there are: {known}")
             return
         try:
+            if name in _OF_JOBS:
+                await behind()
             result = await method(args)
         except (RouteqError, TypeError, ValueError, KeyError) as error:
             self._context.reply(request, error=f"{name}: {error}")
@@ -174,5 +188,9 @@ class Registrar:
     async def _failed_flush(self, args: dict[str, Any]) -> object:
         return {"forgotten": await self._context.store.failed_flush(args.get("queue"))}
 
+
+_OF_JOBS = frozenset({"cancel", "status", "result", "queue.purge", "batch.show", "batch.cancel"})
+"""Methods whose answer depends on jobs that may have come a moment ago. Others do not wait for
+them: a scheduler whose disk is full still tells how it is."""
 
 _SHOWN = ("id", "queue", "job", "reason", "error", "attempts", "worker", "failed_at", "envelope")

@@ -431,7 +431,8 @@ class Scheduler:
             self._fleet_moved.fire()
 
     def _answer(self, message: Message) -> None:
-        task = asyncio.create_task(self._registrar.answer(message), name=message.topic)
+        answering = self._registrar.answer(message, self._intake.behind())
+        task = asyncio.create_task(answering, name=message.topic)
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 

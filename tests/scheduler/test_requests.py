@@ -1,0 +1,59 @@
+"""A request is answered behind the commit of what its producer sent before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routeq_mqtt import Bus
+from routeq_mqtt.scheduler.rows import NewRow
+from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.settings import Settings
+from routeq_mqtt.testing import MemoryBroker, MemoryTransport
+from tests.bed.jobs import Report
+
+
+class SlowStore(Store):
+    """Takes rows in when it is let."""
+
+    def __init__(self, database: Any) -> None:
+        super().__init__(database)
+        self.may_take = asyncio.Event()
+
+    async def take(self, rows: Sequence[NewRow], **more: Any) -> int:
+        await self.may_take.wait()
+        return await super().take(rows, **more)
+
+
+@pytest.mark.parametrize("method", ["cancel", "status"])
+async def test_a_request_does_not_overtake_the_job_that_it_is_about(
+    tmp_path: Path, method: str
+) -> None:
+    transport = MemoryTransport(MemoryBroker())
+    store = await SlowStore.open(tmp_path / "routeq.db")
+    assert isinstance(store, SlowStore)
+
+    async def opened(path: Path) -> Store:
+        return store
+
+    scheduler = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"), open_store=opened)
+    running = asyncio.create_task(scheduler.run())
+    await scheduler.online.wait()
+    async with Bus(settings=Settings(), transport=transport) as bus:
+        handle = await bus.dispatch(Report(key="x"), delay=3600)
+        asking = asyncio.create_task(getattr(bus, method)(handle))
+        # Behind that request, and answered at once: by then the scheduler has had it.
+        while not asking.done():
+            await bus.requests.call("ping")
+            await bus.requests.call("failed.list")
+            store.may_take.set()
+            await asyncio.wait({asking}, timeout=1.0)
+        answer = asking.result()
+        assert answer == "cancelled" if method == "cancel" else answer.state == "delayed"
+    scheduler.stop()
+    await running
