@@ -85,11 +85,11 @@ class NobodyHoldsJobs(RouteqError):
 
 
 class PublishRefused(RouteqError):
-    """The broker refused the message: access control, size or quota. Nothing was sent.
+    """The broker refused the message: access control, size or quota. It did not take it.
 
     Args:
         message: what was refused.
-        reason: the PUBACK's reason code (MQTT 5, 3.4.2.1).
+        reason: the PUBACK's reason code (MQTT 5, 3.4.2.1); 0: it ended the connection instead.
     """
 
     def __init__(self, message: str, reason: int = 0) -> None:

@@ -118,6 +118,7 @@ class Bus(Connected, Controls, Devices, Outcomes):
             NobodyHoldsJobs: no worker, scheduler or embedded broker is there; nothing was sent.
             NoScheduler: the job is delayed or to be stored, and no scheduler has ever run here.
             ConnectionFailed: the broker was not reached in time; nothing was sent.
+            PublishRefused: the broker does not let us send it.
             DispatchTimeout: it did not acknowledge in time; the job may run.
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from routeq_mqtt.errors import ConnectionLost
+from routeq_mqtt.bus.insisting import Insistence, insist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,9 @@ class _Bus(Protocol):
 class Places:
     """The broker and the scheduler, as those that a job is given to.
 
-    Each method tries again with every new connection, until it is cancelled: a caller sets the
-    limit. What the broker had already taken then comes twice, under one id.
+    Each method tries again with the next connection, until it is cancelled (a caller sets the
+    limit) or one connection after the other ended at it: `PublishRefused`. What the broker had already taken then comes
+    twice, under one id.
 
     Args:
         bus: the connection, opened on first use.
@@ -52,24 +53,25 @@ class Places:
             await self._until_held(queue, payload)
 
     async def _until_held(self, queue: str, payload: bytes) -> None:
-        while True:
-            try:
-                return await self._bus.sender.send(queue, payload)
-            except ConnectionLost:
-                continue
+        await insist(lambda: self._bus.sender.send(queue, payload), f"a job for queue {queue!r}")
 
     async def schedule(self, payload: bytes) -> None:
         """A job that runs later: to the topic that the scheduler reads."""
-        while True:
-            try:
-                return await self._bus.sender.to_scheduler(self._topics.schedule, payload)
-            except ConnectionLost:
-                continue
+        topic = self._topics.schedule
+        await insist(
+            lambda: self._bus.sender.to_scheduler(topic, payload), f"a message to {topic!r}"
+        )
 
     async def send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
         """Jobs that run now, queue and payload of each, to the broker."""
+        insistence = Insistence(f"each of {len(packed)} jobs")
         while packed:
-            packed = await self._bus.sender.send_many(packed)
+            unsure = await self._bus.sender.send_many(packed)
+            if len(unsure) == len(packed):
+                insistence.struck()
+            else:
+                insistence.answered()
+            packed = unsure
 
     async def store(
         self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
@@ -87,14 +89,13 @@ class Places:
         """
         limit = self._timeout if timeout is None else timeout
         topic = self._topics.store(queue)
-        while True:
-            try:
-                ids: list[str] = await self._bus.requests.exchange(
-                    topic, payloads, timeout=limit, again=_STORE_AGAIN, **more
-                )
-            except ConnectionLost:
-                continue
-            return ids
+        ids: list[str] = await insist(
+            lambda: self._bus.requests.exchange(
+                topic, payloads, timeout=limit, again=_STORE_AGAIN, **more
+            ),
+            f"a message to {topic!r}",
+        )
+        return ids
 
     async def store_all(
         self, packed: Sequence[tuple[str, bytes]], timeout: float | None

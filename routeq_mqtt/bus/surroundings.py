@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.errors import ConnectionLost
 from routeq_mqtt.presence.status import SchedulerStatus, decode
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS, SUCCESS
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _REFUSED = 0x80
 _MARKER_TIMEOUT = 5.0
 """Seconds until a marker that the broker has taken, and does not give back, counts as hidden."""
+
+_PROBES_LOST = 2
+"""Connections in a row that may end at the probe before one goes without it."""
 
 
 class Surroundings:
@@ -43,6 +47,7 @@ class Surroundings:
         self._topics = topics
         self._probe = topics.probe(client_id)
         self._marker: asyncio.Future[None] | None = None
+        self._probes_lost = 0
 
     async def look(self, connection: Connection) -> None:
         """Find out; retained messages have arrived once our own marker comes back behind them."""
@@ -55,19 +60,43 @@ class Surroundings:
         self.blind = any(code >= _REFUSED for code in granted[: len(needed)])
         if granted[0] >= _REFUSED:
             return
+        if self._spare():
+            self.blind = True
+            return
         heard = connection.publish(self._probe, b"marker")
         unheard = connection.publish(f"{self._probe}/nobody", b"") if connection.mqtt5 else None
-        reason = await heard
-        if unheard is not None:
-            self.truthful = reason == SUCCESS and await unheard == NO_MATCHING_SUBSCRIBERS
+        reason = await self._answer(heard)
         if reason >= _REFUSED:
             self.blind = True
             return
+        if unheard is not None:
+            self.truthful = reason == SUCCESS and await unheard == NO_MATCHING_SUBSCRIBERS
         either: set[asyncio.Future[Any]] = {self._marker, connection.lost}
         done, _ = await asyncio.wait(
             either, timeout=_MARKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
         )
         self.blind = self.blind or not done  # mosquitto grants what it will never deliver
+
+    def _spare(self) -> bool:
+        """Whether this connection is not probed: the probe has just cost the last one its life."""
+        if self._probes_lost < _PROBES_LOST:
+            return False
+        self._probes_lost = _PROBES_LOST - 1
+        return True
+
+    async def _answer(self, heard: asyncio.Future[int]) -> int:
+        """What the broker says to the probe.
+
+        One that refuses a message may end the connection, too: mosquitto 2.0.11 behind its PUBACK,
+        any broker in its place on MQTT 3.1.1 (3.3.5), where once may also be the network's doing.
+        """
+        try:
+            reason = await heard
+        except ConnectionLost:
+            self._probes_lost += 1
+            raise
+        self._probes_lost = _PROBES_LOST if reason >= _REFUSED else 0
+        return reason
 
     def delivery_topic(self, queue: str) -> str:
         """Where the workers of a queue listen on this broker."""

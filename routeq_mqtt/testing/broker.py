@@ -52,6 +52,8 @@ class BrokerOptions:
         exact_receive_maximum: heed Receive Maximum always, as mosquitto 2.0.20 does; 2.0.11
             forgets it at the first acknowledgement.
         allow: access control, asked with client identifier, "publish" or "subscribe", and topic.
+        ends_refused: end the connection of a client that publishes what it may not, behind the
+            PUBACK, as mosquitto 2.0.11 does; on 3.1.1 in place of it (3.3.5).
         delay: seconds that packets are on their way, for each burst.
     """
 
@@ -61,6 +63,7 @@ class BrokerOptions:
     max_inflight: int | None = None
     exact_receive_maximum: bool = False
     allow: Allow = allow_all
+    ends_refused: bool = False
     delay: Delay = no_delay
 
 
@@ -265,12 +268,14 @@ class MemoryBroker:
                 self._router.remove(session)
 
     def _publish(self, wire: Wire, packet: mqtt.Publish) -> None:
-        if not self.options.allow(wire.client_id, "publish", packet.topic):
-            reason = NOT_AUTHORIZED
-        else:
-            reason = self._route(packet)
-        if packet.qos:
+        refused = not self.options.allow(wire.client_id, "publish", packet.topic)
+        reason = NOT_AUTHORIZED if refused else self._route(packet)
+        ends = refused and self.options.ends_refused
+        if packet.qos and (self.options.mqtt5 or not ends):
             wire.down.send(mqtt.Puback(packet.packet_id, reason))
+        if ends:
+            wire.down.send(mqtt.End(ConnectionLost("connection lost: the broker ended it")))
+            self.drop(wire)
 
     def _route(self, packet: mqtt.Publish) -> int:
         if packet.retain:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
-from routeq_mqtt.transport.patience import patient
+from routeq_mqtt.transport.patience import growing, patient
 
 if TYPE_CHECKING:
     from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, Transport
@@ -19,9 +19,18 @@ Deliver = Callable[["Connection", "Message"], None]
 SetUp = Callable[["Connection"], Awaitable[None]]
 Gate = Callable[[], Awaitable[None]]
 
+_BRIEF = 0.5
+"""Seconds: a connection that lived less was hardly one."""
+
+_SOON = 1.0
+"""Seconds between brief connections at most: the broker is there, and may mean us well again."""
+
 
 class Link:
     """Keeps one client identifier connected, with exponential backoff and jitter.
+
+    A connection that is lost is followed by the next one at once, unless the one before it was
+    lost at once, too.
 
     Args:
         transport: makes the connections.
@@ -88,13 +97,21 @@ class Link:
             await connection.close(end_session=end_session)
 
     async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        brief = 0
         while True:
             connection = await self._connect()
+            since = loop.time()
             self._ready.set_result(connection)
             log.debug("connected client=%s mqtt5=%s", self.options.client_id, connection.mqtt5)
             cause = await asyncio.shield(connection.lost)
-            self._ready = asyncio.get_running_loop().create_future()
+            self._ready = loop.create_future()
             log.info("connection lost client=%s cause=%s", self.options.client_id, cause)
+            brief = brief + 1 if loop.time() - since < _BRIEF else 0
+            # One loss may be anything, and costs no time; a broker that ends us again and again is
+            # not asked thousands of times a second.
+            if brief > 1:
+                await asyncio.sleep(growing(brief - 1, max_wait=min(_SOON, self._max_wait)))
 
     async def _connect(self) -> Connection:
         return await patient(

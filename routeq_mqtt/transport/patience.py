@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import (
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+
+_FIRST_WAIT = 0.05
 
 
 async def patient(
@@ -42,8 +45,19 @@ async def patient(
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(errors),
-        wait=wait_random_exponential(multiplier=0.05, max=max_wait),
+        wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=max_wait),
         before_sleep=before_sleep,
         reraise=True,
     )
     return await retrying(once)
+
+
+def growing(times: int, *, max_wait: float) -> float:
+    """Seconds to wait before the next try: from half of a time that doubles, to all of it.
+
+    Args:
+        times: how often in a row it was in vain, 1 or more; the first time is 0.05 s.
+        max_wait: seconds at most.
+    """
+    most = min(max_wait, _FIRST_WAIT * 2.0 ** min(times - 1, 30))
+    return most * random.uniform(0.5, 1.0)  # noqa: S311 - not everybody at the same moment

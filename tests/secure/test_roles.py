@@ -198,8 +198,8 @@ async def test_a_refused_dispatch_is_an_error_not_a_lost_job(secure: SecureBed) 
     with (secure.folder / "services.acl").open("a") as file:
         file.write("user nobody\ntopic write $client/#\n")
     await secure.restart_broker()
-    async with secure.bus("nobody", timeout=2.0) as bus:
-        with pytest.raises((PublishRefused, ConnectionFailed, TimeoutError)):
+    async with secure.bus("nobody") as bus:
+        with pytest.raises(PublishRefused, match="access control"):
             await bus.dispatch(Report(key="never"))
 
 

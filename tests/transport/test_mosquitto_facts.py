@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.errors import ConnectionLost
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
 from routeq_mqtt.transport.seam import (
     NO_MATCHING_SUBSCRIBERS,
@@ -240,6 +243,15 @@ async def test_access_control_refuses() -> None:
         one = await connect(transport, "a")
         assert await one.subscribe("open", "secret") == [1, refused]
         assert await one.publish("secret", b"") == (0x87 if mqtt5 else 0)
+
+
+@pytest.mark.parametrize(("mqtt5", "reason"), [(True, 0x87), (False, None)])
+async def test_who_is_refused_may_lose_the_connection(mqtt5: bool, reason: int | None) -> None:
+    """mosquitto 2.0.11 with an acl_file, MQTT 5: PUBACK 0x87, then the end (tests/secure)."""
+    _, transport = await memory(mqtt5=mqtt5, allow=lambda *asked: False, ends_refused=True)
+    one = await connect(transport, "a")
+    assert await one.publish_many([("secret", b""), ("next", b"")]) == [reason, None]
+    assert isinstance(await one.lost, ConnectionLost)
 
 
 async def test_a_session_expires_by_the_clock() -> None:
