@@ -29,8 +29,8 @@ class Places:
     """The broker and the scheduler, as those that a job is given to.
 
     Each method tries again with the next connection, until it is cancelled (a caller sets the
-    limit) or one connection after the other ended at it: `PublishRefused`. What the broker had already taken then comes
-    twice, under one id.
+    limit), or until so many ended at it that this is a refusal: `PublishRefused`. What the broker
+    had already taken then comes twice, under one id.
 
     Args:
         bus: the connection, opened on first use.
