@@ -12,7 +12,7 @@ from routeq_mqtt.testing.transport import MemoryTransport
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
 
 
-class Mail(Job):
+class NeverSent(Job):
     pass
 
 
@@ -40,10 +40,10 @@ async def test_a_dispatch_of_who_may_write_nothing_is_refused(mqtt5: bool) -> No
     transport = broker_that(mqtt5=mqtt5)
     async with Bus(transport=transport) as bus:
         for dispatch in (
-            lambda: bus.dispatch(Mail()),
-            lambda: bus.dispatch(Mail(), delay=1.0),
-            lambda: bus.dispatch(Mail(), confirm="stored"),
-            lambda: bus.bulk([Mail(), Mail()]),
+            lambda: bus.dispatch(NeverSent()),
+            lambda: bus.dispatch(NeverSent(), delay=1.0),
+            lambda: bus.dispatch(NeverSent(), confirm="stored"),
+            lambda: bus.bulk([NeverSent(), NeverSent()]),
         ):
             with pytest.raises(PublishRefused, match="access control"):
                 await dispatch()
@@ -67,7 +67,7 @@ async def test_a_refused_queue_does_not_cost_the_others_their_jobs() -> None:
         results: Counter[str] = Counter()
         for queue in ("mine", "theirs", "mine"):
             try:
-                await bus.dispatch(Mail(), queue=queue)
+                await bus.dispatch(NeverSent(), queue=queue)
                 results["sent"] += 1
             except PublishRefused:
                 results["refused"] += 1
