@@ -1,20 +1,35 @@
-"""A TCP proxy on loopback whose connections a test can cut."""
+"""A TCP proxy on loopback whose line can be cut, blocked (half-open) or slowed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 
+_CHUNK = 1 << 16
+_PUBACK = 4
+_NO_MATCHING_SUBSCRIBERS = 0x10
+
 
 class Proxy:
-    """Passes bytes on to a port, until `cut`."""
+    """Forwards connections to a port.
 
-    def __init__(self, port: int) -> None:
+    Attributes:
+        delay: seconds that each chunk is held up, in each direction.
+    """
+
+    def __init__(self, target: int) -> None:
         self.port = 0
-        self._upstream = port
+        self.delay = 0.0
+        self._target = target
         self._server: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing = False
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -23,32 +38,85 @@ class Proxy:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        self.heal()
         self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        """Reset every connection, on both sides; new ones are accepted."""
-        for writer in self._writers:
-            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            upstream, onward = await asyncio.open_connection("127.0.0.1", self._upstream)
-        except OSError:
-            writer.close()
+        if self._refusing:
+            writer.transport.abort()
             return
-        for one, other in ((reader, onward), (upstream, writer)):
-            task = asyncio.create_task(self._pass(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            self._writers |= {writer, back}
+            await asyncio.gather(self._pump(reader, back), self._answer(there, writer))
+        writer.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            with contextlib.suppress(OSError):
-                while data := await reader.read(1 << 16):
-                    writer.write(data)
-                    await writer.drain()
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What comes back from the broker."""
+        await self._pump(reader, writer)
+
+    def cut(self, *, refuse: bool = False) -> None:
+        """Break every connection with a reset; `refuse`: and each new one, until `heal`."""
+        self._refusing = refuse
+        for writer in list(self._writers):
+            writer.transport.abort()
+        self._writers.clear()
+
+    def block(self) -> None:
+        """Half-open: connections stay, and nothing passes in either direction."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """As if nothing had been."""
+        self._refusing = False
+        self.delay = 0.0
+        self._flowing.set()
+
+
+class Liar(Proxy):
+    """Says Success where the broker says that nobody is subscribed, as untruthful brokers do.
+
+    Attributes:
+        lies: how often it did.
+    """
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self.lies = 0
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                writer.write(self._lied(await _packet(reader)))
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+    def _lied(self, packet: bytes) -> bytes:
+        """PUBACK: first byte, length, two bytes of the packet id, the reason (MQTT 5, 3.4)."""
+        if packet[0] >> 4 != _PUBACK or len(packet) < 5 or packet[4] != _NO_MATCHING_SUBSCRIBERS:
+            return packet
+        self.lies += 1
+        return packet[:4] + b"\0" + packet[5:]
+
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """One whole packet: its length stands in bytes of 7 bits, the lowest first (MQTT 5, 1.5.5)."""
+    head = await reader.readexactly(1)
+    length = shift = 0
+    while shift == 0 or head[-1] & 0x80:
+        head += await reader.readexactly(1)
+        length |= (head[-1] & 0x7F) << shift
+        shift += 7
+    return head + await reader.readexactly(length)

@@ -27,6 +27,9 @@ PRODUCERS = 3
 CHUNK = 20
 """Jobs that a producer dispatches at once."""
 
+LIFE = 20
+"""Chunks after which a producer is killed at the latest."""
+
 
 class Chaos:
     """One run on a bed whose scheduler and workers are up.
@@ -40,7 +43,7 @@ class Chaos:
     def __init__(self, bed: Bed, jobs: int, seed: int) -> None:
         self.accepted: set[str] = set()
         self.kills = 0
-        self.cuts = 0
+        self.cuts: Counter[str] = Counter()
         self._bed = bed
         self._jobs = jobs
         self._dice = random.Random(seed)  # noqa: S311 - not a secret
@@ -66,15 +69,41 @@ class Chaos:
         await self._until_all_ran(patience)
 
     async def _cut(self) -> None:
+        """Each kind of cut once, in any order, again and again."""
+        ways = [self._reset, self._refuse, self._stall]
         while True:
-            await asyncio.sleep(self._dice.uniform(0.02, 0.3))
+            for way in self._dice.sample(ways, len(ways)):
+                await asyncio.sleep(self._dice.uniform(0.02, 0.15))
+                await way()
+
+    async def _reset(self) -> None:
+        self._proxy.cut()
+        self.cuts["reset"] += 1
+
+    async def _refuse(self) -> None:
+        """Reset, and nobody gets through for a while."""
+        self._proxy.cut(refuse=True)
+        self.cuts["refused"] += 1
+        await asyncio.sleep(self._dice.uniform(0.05, 0.5))
+        self._proxy.heal()
+
+    async def _stall(self) -> None:
+        """Half-open: nothing passes; then all of it does, late, or the line is reset with it."""
+        self._proxy.block()
+        self.cuts["half-open"] += 1
+        await asyncio.sleep(self._dice.uniform(0.05, 0.5))
+        if self._dice.random() < 0.5:
             self._proxy.cut()
-            self.cuts += 1
+        self._proxy.heal()
 
     async def _produce(self, number: int, share: int) -> None:
-        """One producer: begun again after each kill, where the killed one had come to."""
-        done = 0
-        while done < share:
+        """One producer, begun again after each kill, until so many of its jobs were accepted.
+
+        What a killed one had begun and not finished may be in the file or not: those keys are not
+        given again, and count as accepted only where `dispatch` returned.
+        """
+        accepted = begun = 0
+        while accepted < share:
             process = await Process.start(
                 f"producer-{number}",
                 sys.executable,
@@ -82,8 +111,8 @@ class Chaos:
                 "tests.edge.programs.outbox",
                 "count",
                 f"{number}:",
-                str(done),
-                str(share - done),
+                str(begun),
+                str(share - accepted),
                 str(CHUNK),
                 env=self._bed.env
                 | {
@@ -92,21 +121,22 @@ class Chaos:
                 },
             )
             self._bed.processes.append(process)
-            chunks = (share - done) // CHUNK
+            chunks = (share - accepted) // CHUNK
             killing = asyncio.create_task(self._kill(process, chunks))
             await process.ended()
             killing.cancel()
             await asyncio.gather(killing, return_exceptions=True)
-            said = [line.partition(" ")[2] for line in process.lines if line.startswith("kept ")]
-            self.accepted.update(key for line in said for key in json.loads(line))
-            # What the killed one began and did not finish may be in the file: its keys are its own.
-            begun = [line.partition(" ")[2] for line in process.lines if line.startswith("next ")]
-            done = max([done, *(int(line) for line in begun)])
+            said = [line.partition(" ") for line in process.lines]
+            kept = [key for word, _, rest in said if word == "kept" for key in json.loads(rest)]
+            self.accepted.update(kept)
+            accepted += len(kept)
+            begun = max([begun, *(int(rest) for word, _, rest in said if word == "next")])
 
     async def _kill(self, process: Process, chunks: int) -> None:
         """Kill it somewhere in the first half of what it is to do; the last one may finish."""
         if chunks > 2:
-            await process.says("kept", times=self._dice.randrange(1, chunks // 2 + 1))
+            after = self._dice.randrange(1, min(chunks // 2, LIFE) + 1)
+            await process.says("kept", times=after)
             self.kills += process.running
             process.send(signal.SIGKILL)
 
@@ -137,7 +167,7 @@ class Chaos:
 
 
 async def main(jobs: int, seed: int, patience: float) -> None:
-    """Run on a mosquitto and print what happened."""
+    """Run on a mosquitto and print what happened; raises where a job is lost or doubled."""
     recorder = Recorder()
     await recorder.start()
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +182,8 @@ async def main(jobs: int, seed: int, patience: float) -> None:
             await bed.close()
             await recorder.stop()
     print(
-        f"accepted {len(chaos.accepted)} jobs, {chaos.kills} kills, {chaos.cuts} cuts: "
+        f"accepted {len(chaos.accepted)} jobs; {chaos.kills} kills; {chaos.cuts.total()} cuts "
+        f"({', '.join(f'{times} {kind}' for kind, times in sorted(chaos.cuts.items()))}): "
         "lost 0, doubled 0"
     )
 

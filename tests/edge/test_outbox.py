@@ -211,7 +211,8 @@ async def test_a_command_without_a_file_says_what_is_missing(bed: Bed) -> None:
 
 
 async def test_chaos_links_are_cut_and_producers_killed_and_nothing_is_lost(house: Bed) -> None:
-    chaos = Chaos(house, jobs=1_200, seed=5)
+    jobs = 10_000 if house.kind == "mosquitto" else 1_200
+    chaos = Chaos(house, jobs=jobs, seed=5)
     await chaos.run(patience=60.0)
     assert chaos.kills
-    assert chaos.cuts
+    assert set(chaos.cuts) == {"reset", "refused", "half-open"}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from tests.bed.process import Process
-from tests.faults.proxy import Proxy
+from tests.bed.proxy import Proxy
 from tests.faults.scheduler import STEPS
 from tests.faults.site import Site
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.faults.proxy import Liar, Proxy
+from tests.bed.proxy import Liar, Proxy
 from tests.faults.site import Site
 
 LOAD = ("--rate", "150", "--seconds", "0.05")
