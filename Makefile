@@ -7,7 +7,7 @@ MINUTES ?= 30
 SEED ?= 0
 RUNS ?= 10000
 
-.PHONY: demo test check format bench bench-peers chaos model mosquitto micropython outbox-chaos clean
+.PHONY: demo test check format bench bench-peers chaos model mosquitto micropython outbox-chaos footprint clean
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
@@ -33,6 +33,10 @@ bench: $(READY) mosquitto  ## Speed of this machine, printed.
 
 outbox-chaos: $(READY) mosquitto  ## 10,000 dispatches, links cut and producers killed: make outbox-chaos SEED=7
 	$(BIN)/python -m tests.edge.chaos --seed $(SEED)
+
+footprint: $(READY) mosquitto  ## Megabytes of an installation and of idle processes, and which wheels there are.
+	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.wheels
 
 bench-peers: $(READY) mosquitto  ## The same for other job queues on Redis, into docs/performance.md.
 	$(BIN)/python -m benchmarks.peers

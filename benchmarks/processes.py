@@ -65,12 +65,19 @@ async def recovery(stage: Stage) -> Figures:
         return {("recovery after kill -9", "s"): stage.counter.last - began}
 
 
-def import_time(statement: str = "import routeq_mqtt") -> float:
-    """Milliseconds that an import adds to the start of Python."""
+def import_time(statement: str = "import routeq_mqtt", python: Path | None = None) -> float:
+    """Milliseconds that an import adds to the start of Python.
+
+    Args:
+        statement: the import.
+        python: the interpreter of another environment.
+    """
 
     def timed(code: str) -> float:
         began = time.monotonic()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+        subprocess.run(
+            [str(python or sys.executable), "-c", code], check=True, cwd="/" if python else ROOT
+        )
         return time.monotonic() - began
 
     pairs = [timed(statement) - timed("pass") for _ in range(5)]

@@ -70,8 +70,9 @@ class Bus(Connected, Controls, Devices, Outcomes):
         super().__init__(
             url, outbox=outbox, settings=settings, transport=transport, topics=topics, clock=clock
         )
+        self.guard = self.settings.guard()
         self._packer = Packer(
-            self.settings.guard(),
+            self.guard,
             self._clock,
             self.settings.max_payload,
             keeps=self._options is not None,

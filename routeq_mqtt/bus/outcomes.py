@@ -16,12 +16,14 @@ from routeq_mqtt.errors import (
     NoScheduler,
     ResultTimeout,
 )
+from routeq_mqtt.security.guard import OPEN
 from routeq_mqtt.wire.packing import unpack
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.controls import Fate
     from routeq_mqtt.bus.rpc import Requests
     from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.security.guard import Guard
 
 State = Literal["delayed", "parked", "waiting", "running", "done", "failed", "cancelled", "unknown"]
 
@@ -63,6 +65,8 @@ class JobStatus:
 
 
 class _Asks(Protocol):
+    guard: Guard
+
     @property
     def requests(self) -> Requests: ...
     @property
@@ -127,13 +131,14 @@ class Outcomes:
             NoResult: it is done, and its result was not kept, or not for so long.
             ResultTimeout: it has not ended in time.
             NoScheduler: none has ever run on this bus.
+            RefusedJob: the result is sealed, and no key of this process opens it.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
             wait = max(0.0, min(_ASK_AGAIN, deadline - time.monotonic()))
             answer = await _ask(self, job_id, wait)
             if answer.get("state") != "pending":
-                return outcome_of(job_id, answer)
+                return outcome_of(job_id, answer, self.guard)
             if time.monotonic() >= deadline:
                 raise ResultTimeout(f"job {job_id} has not ended within {timeout} s")
 
@@ -151,7 +156,7 @@ class Outcomes:
             worker=answer.get("worker"),
             progress=None if not word else Progress(done=word[0], total=word[1], note=word[2]),
             reason=answer.get("reason"),
-            error=answer.get("error"),
+            error=self.guard.error(answer, job_id),
         )
 
 
@@ -182,11 +187,12 @@ async def _ask(bus: _Asks, job_id: str, wait: float) -> dict[str, Any]:
                 await task
 
 
-def outcome_of(job_id: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401 - what it returned
+def outcome_of(job_id: str, answer: dict[str, Any], guard: Guard = OPEN) -> Any:  # noqa: ANN401
     """What `Bus.result` returns or raises, of what is known of a job that has ended."""
     state = answer["state"]
     if state == "failed":
-        raise JobFailed(f"job {job_id} failed: {answer['reason']}: {answer['error']}")
+        error = guard.error(answer, job_id)
+        raise JobFailed(f"job {job_id} failed: {answer['reason']}: {error}")
     if state == "cancelled":
         raise JobCancelled(f"job {job_id} was cancelled")
     if "value" not in answer:
@@ -194,4 +200,4 @@ def outcome_of(job_id: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401 - wh
             f"job {job_id} is done, and its result was not kept; set result_ttl in its class, in "
             "seconds, or at its dispatch"
         )
-    return unpack(answer["value"])
+    return unpack(guard.plain_result(answer["value"], job_id))

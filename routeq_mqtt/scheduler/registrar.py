@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import RouteqError, UnreadableMessage
+from routeq_mqtt.errors import RefusedJob, RouteqError, UnreadableMessage
 from routeq_mqtt.scheduler.rows import Counts, NewRow
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.options import from_the_start
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.presence.status import SchedulerStatus
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.rows import FailedRow
+    from routeq_mqtt.security.guard import Guard
     from routeq_mqtt.transport.seam import Message
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Registrar:
                 if row is None:
                     raise UnreadableMessage("no failed record has this id")
                 rows.append(self._row_of(FailedRecord.decode(row.record), named=named))
-            except UnreadableMessage as error:
+            except UnreadableMessage as error:  # RefusedJob among them
                 skipped.append({"id": job_id, "error": str(error)})
         await self._context.store.failed_retry([row.id for row in rows], rows)
         self._context.limited = True
@@ -159,9 +160,12 @@ class Registrar:
             run_at=None,
             expires_at=None,
         )
+        guard, now = self._context.guard, self._context.clock.now()
         if named or record.reason != REFUSED:
-            # A refused job is signed again only where somebody has looked at it and named it.
-            again = self._context.guard.renew(again, self._context.clock.now(), afresh=True)
+            again = guard.run_again(again, now)
+        elif guard.signer is not None:
+            # It may be an old one that somebody sent again: signed anew only by name.
+            _check_refused(guard, again, now)
         return NewRow(
             id=record.id,
             queue=record.queue,
@@ -192,5 +196,15 @@ class Registrar:
 _OF_JOBS = frozenset({"cancel", "status", "result", "queue.purge", "batch.show", "batch.cancel"})
 """Methods whose answer depends on jobs that may have come a moment ago. Others do not wait for
 them: a scheduler whose disk is full still tells how it is."""
+
+
+def _check_refused(guard: Guard, envelope: Envelope, now: float) -> None:
+    try:
+        guard.admit(envelope, now)
+    except RefusedJob as error:
+        raise RefusedJob(
+            f"{error}; if it is to run: look at it (failed show), and name it (failed retry <id>)"
+        ) from None
+
 
 _SHOWN = ("id", "queue", "job", "reason", "error", "attempts", "worker", "failed_at", "envelope")

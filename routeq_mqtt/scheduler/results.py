@@ -100,7 +100,8 @@ class Results:
             return {"state": "done", "attempt": kept[0][0], "value": bytes(kept[0][1])}
         failed = await self._db.read(sql.FAILED_GET, (job_id,))
         if failed:
-            return {"state": "failed", "reason": failed[0][3], "error": failed[0][4]}
+            job, reason, error = failed[0][2:5]
+            return {"state": "failed", "job": job, "reason": reason, "error": error}
         if rows and rows[0][0] == "done":
             return {"state": rows[0][2] or "done", "attempt": rows[0][1]}
         return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import RefusedJob
-from routeq_mqtt.security.sealing import SEALED, Sealer
+from routeq_mqtt.security.sealing import SEALED, Sealer, is_sealed_result, is_sealed_text
 from routeq_mqtt.security.signing import SIGNED, Signer, read_unverified
+from routeq_mqtt.wire.envelope import Envelope
 
 if TYPE_CHECKING:
-    from routeq_mqtt.wire.envelope import Envelope
+    from collections.abc import Mapping
 
 _HIDDEN = "hidden: the job was sealed"
 
@@ -83,6 +84,40 @@ class Guard:
             raise RefusedJob("signed or sealed: there are no keys here to sign it again")
         return self.dress(self.admit(envelope, now).evolve(id=job_id), now)
 
+    def run_again(self, envelope: Envelope, now: float) -> Envelope:
+        """A failed job that somebody runs again: its good signature holds from now on.
+
+        It no longer expires. Where we have not the keys to open or to sign it, it is as it was.
+
+        Raises:
+            RefusedJob: no process with our keys would run it; says why.
+        """
+        if self.signer is None or (SEALED in envelope.extra and self.sealer is None):
+            return envelope
+        opened = self._opened(envelope)
+        if SIGNED not in opened.extra and not self.signer.required:
+            return envelope
+        renewed = self.signer.renew(opened, now, afresh=True)
+        return renewed if opened is envelope or self.sealer is None else self.sealer.seal(renewed)
+
+    def result(self, value: bytes, job_id: str, envelope: Envelope) -> bytes:
+        """What a job returned, packed: sealed where the job came sealed."""
+        if self.sealer is None or SEALED not in envelope.extra:
+            return value
+        return self.sealer.seal_result(value, job_id)
+
+    def plain_result(self, value: bytes, job_id: str) -> bytes:
+        """A result that `result` made, as it was.
+
+        Raises:
+            RefusedJob: it is sealed, and no key of ours opens it.
+        """
+        if not is_sealed_result(value):
+            return value
+        if self.sealer is None:
+            raise RefusedJob("sealed: there is no encryption key here; set ROUTEQ_ENCRYPTION_KEYS")
+        return self.sealer.open_result(value, job_id)
+
     def words(self, text: str, envelope: Envelope) -> str:
         """A text about a job that may quote its data: hidden where that data travels sealed."""
         if not envelope.extra or SEALED not in envelope.extra:
@@ -95,6 +130,14 @@ class Guard:
             return text if self.sealer is None else self.sealer.open_text(text, envelope)
         except RefusedJob:
             return text
+
+    def error(self, answer: Mapping[str, Any], job_id: str) -> str | None:
+        """Why a job failed, of the scheduler's answer; hidden where no key of ours opens it."""
+        text, job = answer.get("error"), answer.get("job")
+        if not isinstance(text, str) or not isinstance(job, str) or not is_sealed_text(text):
+            return text
+        plain = self.plain_words(text, Envelope(id=job_id, job=job))
+        return _HIDDEN if is_sealed_text(plain) else plain
 
     def _opened(self, envelope: Envelope) -> Envelope:
         if SEALED not in envelope.extra:

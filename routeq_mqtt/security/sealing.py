@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SEALED = "sealed"
 _NONCE = 12
 _TEXT = "sealed:"
+_RESULT = b"\xc1"
+"""What a sealed result begins with: no msgpack value does (msgpack specification, "never used")."""
 
 
 class Sealer:
@@ -86,6 +88,26 @@ class Sealer:
             return text
         return self._decrypt(name, raw, _belongs_to(envelope)).decode()
 
+    def seal_result(self, value: bytes, job_id: str) -> bytes:
+        """What a job returned, packed, as ``C1`` and a packed map of key and box."""
+        box = self._encrypt(value, _result_of(job_id))
+        return _RESULT + pack({"key": self._keys.newest, "box": box})
+
+    def open_result(self, value: bytes, job_id: str) -> bytes:
+        """A result that `seal_result` made, as it was.
+
+        Raises:
+            RefusedJob: no key of ours opens it.
+        """
+        try:
+            sealed: Any = unpack(value[len(_RESULT) :])
+            name, box = sealed["key"], sealed["box"]
+            return self._decrypt(name, bytes(box), _result_of(job_id))
+        except (KeyError, TypeError, ValueError, UnreadableMessage) as error:
+            if isinstance(error, RefusedJob):
+                raise
+            raise RefusedJob("sealed: a sealed result must be a map of key and box") from None
+
     def _encrypt(self, data: bytes, belongs_to: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
         return nonce + self._cipher(self._keys.newest_key).encrypt(nonce, data, belongs_to)
@@ -98,6 +120,20 @@ class Sealer:
             return self._cipher(key).decrypt(box[:_NONCE], box[_NONCE:], belongs_to)
         except (self._invalid, ValueError):
             raise RefusedJob("sealed: its box was changed, or belongs to another job") from None
+
+
+def is_sealed_text(text: str) -> bool:
+    """Whether a text is one that `Sealer.seal_text` made."""
+    return text.startswith(_TEXT)
+
+
+def is_sealed_result(value: bytes) -> bool:
+    """Whether a packed result is one that `Sealer.seal_result` made."""
+    return value.startswith(_RESULT)
+
+
+def _result_of(job_id: str) -> bytes:
+    return f"routeq-result-1\n{job_id}".encode()
 
 
 def _belongs_to(envelope: Envelope) -> bytes:

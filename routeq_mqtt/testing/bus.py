@@ -76,7 +76,7 @@ class MemoryBus(Bus):
 
     async def scheduler(self, db: Path) -> Scheduler:
         """Start a scheduler; returns when it is online. `async with` starts one by itself."""
-        options = SchedulerOptions(db=db)
+        options = SchedulerOptions(db=db, guard=self.guard)
         scheduler = Scheduler(self.transport, options, topics=self._topics, clock=self._time)
         await self._start(scheduler)
         return scheduler
@@ -88,9 +88,7 @@ class MemoryBus(Bus):
             *queues: that it works on, in order of priority; default: "default".
             options: how it works; replaces `queues`.
         """
-        chosen = options or WorkerOptions(
-            queues=queues or ("default",), guard=self.settings.guard()
-        )
+        chosen = options or WorkerOptions(queues=queues or ("default",), guard=self.guard)
         worker = Worker(
             self.transport, chosen, topics=self._topics, clock=self._time, in_thread=False
         )

@@ -195,7 +195,8 @@ class Executor:
         except PackingError as error:
             # Not tried again: the work is done.
             return self._failed(held, envelope, job, "its result cannot travel", error)
-        return Done(JobResult(id=held.job_id, attempt=envelope.attempt, value=packed, ttl=ttl))
+        value = self._guard.result(packed, held.job_id, envelope)
+        return Done(JobResult(id=held.job_id, attempt=envelope.attempt, value=value, ttl=ttl))
 
     async def _handle(self, job: Job, envelope: Envelope) -> object:
         def call(inner: Job) -> Coroutine[Any, Any, object]:
