@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from routeq_broker import hashed_line
-from routeq_mqtt import ConnectionFailed, ConnectionLost, PublishRefused
+from routeq_mqtt import ConnectionFailed, ConnectionLost, PublishRefused, batch
 from routeq_mqtt.transport.aio import AioConnection, AioTransport
 from routeq_mqtt.transport.seam import ConnectOptions, Will
 from routeq_mqtt.wire.envelope import Envelope
@@ -41,6 +41,23 @@ async def test_a_whole_job_runs_with_the_roles(secure: SecureBed) -> None:
     for command in (("failed", "retry", failed), ("workers",), ("queues",)):
         code, output = await secure.cli(*command)
         assert code == 0, output
+
+
+async def test_workers_announce_schedules_and_producers_see_results_and_batches(
+    secure: SecureBed,
+) -> None:
+    await secure.scheduler()
+    await secure.worker("default", "--app", "tests.features.ticking")
+    async with secure.bus() as bus:
+        handle = await batch([Report(key="one"), Report(key="two")]).dispatch(bus)
+        result = await bus.dispatch(Report(key="three"), result_ttl=60)
+        assert await result.result(timeout=20) is None
+        assert (await result.status()).state == "done"
+        assert (await handle.progress()).total == 2
+    async with secure.bus("operator") as bus:
+        await secure.ask_until(
+            bus, "schedule.list", lambda found: "yearly" in {one["name"] for one in found}
+        )
 
 
 async def test_a_device_sends_jobs_to_its_own_queues_only(secure: SecureBed) -> None:
