@@ -24,7 +24,7 @@ from routeq_mqtt.worker.options import WorkerOptions
 DAY = 86_400.0
 CARD = "4111-1111"
 SEALING = f"e1:{base64.b64encode(bytes(32)).decode()}"
-BOTH = {"signing_keys": "k1:secret", "encryption_keys": SEALING}
+BOTH: dict[str, Any] = {"signing_keys": "k1:secret", "encryption_keys": SEALING}
 TOPICS = ("schedule", "store/+", "failed", "result", "events/+", "workers/+", "rpc/+", "reply/+")
 SAID: asyncio.Queue[str] = asyncio.Queue()
 
@@ -258,7 +258,7 @@ async def retry(bus: Bus, *ids: str) -> Any:
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("keys", [BOTH, {"signing_keys": "k1:secret"}])
 async def test_a_failed_job_runs_again_after_a_month_and_with_newer_keys(
-    keys: dict[str, str], named: bool
+    keys: dict[str, Any], named: bool
 ) -> None:
     clock = Calendar()
     async with bus_with("default", clock=clock, **keys) as bus:
