@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.flows import BatchHandle, BatchProgress
-from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import AsJson, Url, out, print_json
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +29,11 @@ def batch(
 ) -> None:
     """Show how far a batch is."""
 
-    async def main() -> BatchProgress:
-        async with Bus(settings=settings(url)) as bus:
-            handle = BatchHandle(batch_id, bus)
-            return await (handle.cancel() if cancel else handle.progress())
+    async def act(bus: Bus) -> BatchProgress:
+        handle = BatchHandle(batch_id, bus)
+        return await (handle.cancel() if cancel else handle.progress())
 
-    progress = run(main)
+    progress = on_bus(url, act)
     if as_json:
         print_json(progress.as_dict())
         return

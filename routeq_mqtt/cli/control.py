@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
 from routeq_mqtt.cli.rates import parse_rate, shown_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-_T = TypeVar("_T")
+    from routeq_mqtt.bus.bus import Bus
 
 QueueName = Annotated[str, typer.Argument(help="The queue.")]
 WorkerName = Annotated[str, typer.Argument(help="Its id, or the --name that it was started with.")]
@@ -30,14 +28,6 @@ def register(app: typer.Typer) -> None:
     app.command("worker-undrain")(undrain)
 
 
-def _on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
-    async def main() -> _T:
-        async with Bus(settings=settings(url)) as bus:
-            return await act(bus)
-
-    return run(main)
-
-
 def cancel(
     ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
     url: Url = None,
@@ -48,7 +38,7 @@ def cancel(
     async def act(bus: Bus) -> dict[str, str]:
         return {job_id: await bus.cancel(job_id) for job_id in ids}
 
-    fates = _on_bus(url, act)
+    fates = on_bus(url, act)
     if as_json:
         print_json(fates)
     else:
@@ -67,12 +57,12 @@ _SAID = {
 
 def pause(queue: QueueName, url: Url = None) -> None:
     """Start no more jobs of a queue, until resumed; also over restarts of everything."""
-    _on_bus(url, lambda bus: bus.pause(queue))
+    on_bus(url, lambda bus: bus.pause(queue))
 
 
 def resume(queue: QueueName, url: Url = None) -> None:
     """Start jobs of a paused queue again."""
-    _on_bus(url, lambda bus: bus.resume(queue))
+    on_bus(url, lambda bus: bus.resume(queue))
 
 
 def limit(
@@ -91,7 +81,7 @@ def limit(
         await bus.limit_queue(queue, wanted)
         return wanted
 
-    wanted = _on_bus(url, act)
+    wanted = on_bus(url, act)
     if as_json:
         print_json({"queue": queue, "rate": wanted})
     elif wanted is None:
@@ -112,7 +102,7 @@ def purge(
     """Cancel all jobs of a queue that no worker has started."""
     if not yes:
         typer.confirm(f"Cancel all jobs that wait in queue {queue}?", abort=True)
-    purged = _on_bus(url, lambda bus: bus.purge(queue))
+    purged = on_bus(url, lambda bus: bus.purge(queue))
     if as_json:
         print_json({"queue": queue, "purged": purged})
     else:
@@ -121,9 +111,9 @@ def purge(
 
 def drain(worker: WorkerName, url: Url = None) -> None:
     """Tell a worker to take no new jobs and finish what it holds; by name also over restarts."""
-    _on_bus(url, lambda bus: bus.drain(worker))
+    on_bus(url, lambda bus: bus.drain(worker))
 
 
 def undrain(worker: WorkerName, url: Url = None) -> None:
     """Tell a drained worker to take jobs again."""
-    _on_bus(url, lambda bus: bus.undrain(worker))
+    on_bus(url, lambda bus: bus.undrain(worker))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.asking import on_bus
 from routeq_mqtt.cli.common import AsJson, Url, out, pairs, print_json, run, settings, when
 from routeq_mqtt.cli.rates import parse_rate
 from routeq_mqtt.cli.send import job_data
@@ -33,13 +34,12 @@ def devices(
     """List the named devices, those that are away included, with their tags."""
     from rich.table import Table
 
-    async def main() -> list[DeviceInfo]:
-        async with Bus(settings=settings(url)) as bus:
-            if forget is not None:
-                await bus.requests.call("device.forget", name=forget)
-            return await bus.devices()
+    async def act(bus: Bus) -> list[DeviceInfo]:
+        if forget is not None:
+            await bus.requests.call("device.forget", name=forget)
+        return await bus.devices()
 
-    found = run(main)
+    found = on_bus(url, act)
     if as_json:
         print_json([asdict(device) for device in found])
         return
@@ -106,12 +106,11 @@ def rollout(
 ) -> None:
     """Show how far a broadcast is."""
 
-    async def main() -> RolloutProgress:
-        async with Bus(settings=settings(url)) as bus:
-            handle = bus.rollout(broadcast_id)
-            return await (handle.cancel() if cancel else handle.progress())
+    async def act(bus: Bus) -> RolloutProgress:
+        handle = bus.rollout(broadcast_id)
+        return await (handle.cancel() if cancel else handle.progress())
 
-    progress = run(main)
+    progress = on_bus(url, act)
     if as_json:
         print_json(progress.as_dict())
         return

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings, when
+from routeq_mqtt.cli.asking import ask
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, settings, when
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.wire.envelope import Envelope
 
@@ -21,14 +21,6 @@ All = Annotated[bool, typer.Option("--all", help="All of them, or all of --queue
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of failed jobs.")]
 
 
-def _ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
-    async def main() -> object:
-        async with Bus(settings=settings(url)) as bus:
-            return await bus.requests.call(method, **args)
-
-    return run(main)
-
-
 @app.command("list")
 def list_(
     queue: Queue = None,
@@ -39,7 +31,7 @@ def list_(
     """List failed records, newest first."""
     from rich.table import Table
 
-    records = _ask(url, "failed.list", queue=queue, limit=limit)
+    records = ask(url, "failed.list", queue=queue, limit=limit)
     if as_json:
         print_json(records)
         return
@@ -65,7 +57,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one failed record: its data, and the error of every attempt."""
-    record = _opened(_ask(url, "failed.show", id=job_id), settings(url).guard())
+    record = _opened(ask(url, "failed.show", id=job_id), settings(url).guard())
     if as_json:
         print_json(record)
         return
@@ -108,7 +100,7 @@ def retry(
 ) -> None:
     """Run failed jobs again, from their first attempt."""
     _check_choice(ids, every)
-    answer = _ask(url, "failed.retry", ids=ids or [], all=every, queue=queue)
+    answer = ask(url, "failed.retry", ids=ids or [], all=every, queue=queue)
     if as_json:
         print_json(answer)
     else:
@@ -130,14 +122,14 @@ def forget(
 ) -> None:
     """Delete failed records."""
     _check_choice(ids, every)
-    answer = _ask(url, "failed.forget", ids=ids or [], all=every, queue=queue)
+    answer = ask(url, "failed.forget", ids=ids or [], all=every, queue=queue)
     _forgotten(answer, as_json=as_json, wanted=len(ids or []))
 
 
 @app.command()
 def flush(queue: Queue = None, url: Url = None, as_json: AsJson = False) -> None:
     """Delete all failed records, or all of one queue."""
-    _forgotten(_ask(url, "failed.flush", queue=queue), as_json=as_json, wanted=0)
+    _forgotten(ask(url, "failed.flush", queue=queue), as_json=as_json, wanted=0)
 
 
 def _forgotten(answer: dict[str, Any], *, as_json: bool, wanted: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, Url, err, out, run, settings
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import FAILED, Url, err, out
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
 
 
 def register(app: typer.Typer) -> None:
@@ -27,17 +30,16 @@ def health(
 ) -> None:
     """Say whether the broker answers. Exit code 0: yes; `doctor` says more."""
 
-    async def main() -> bool:
-        async with Bus(settings=settings(url)) as bus:
-            if scheduler:
-                await bus.requests.call("ping")
-            if worker:
-                await bus.sizes.refresh()
-                here = socket.gethostname()
-                return any(status.host == here for status in bus.sizes.fleet.online())
-            return True
+    async def act(bus: Bus) -> bool:
+        if scheduler:
+            await bus.requests.call("ping")
+        if worker:
+            await bus.sizes.refresh()
+            here = socket.gethostname()
+            return any(status.host == here for status in bus.sizes.fleet.online())
+        return True
 
-    if not run(main):
+    if not on_bus(url, act):
         err.print(f"no worker on {socket.gethostname()} is online", style="red", markup=False)
         raise typer.Exit(FAILED)
     out.print("ok")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import AsJson, Url, out, print_json
 from routeq_mqtt.cli.rates import shown_rate
 
 if TYPE_CHECKING:
     import typer
+
+    from routeq_mqtt.bus.bus import Bus
 
 
 def register(app: typer.Typer) -> None:
@@ -21,11 +23,10 @@ def queues(url: Url = None, as_json: AsJson = False) -> None:
     """Show how many jobs of each queue are delayed, parked, waiting, running and failed."""
     from rich.table import Table
 
-    async def main() -> dict[str, dict[str, Any]]:
-        async with Bus(settings=settings(url)) as bus:
-            return {name: size.as_dict() for name, size in (await bus.sizes.all()).items()}
+    async def act(bus: Bus) -> dict[str, dict[str, Any]]:
+        return {name: size.as_dict() for name, size in (await bus.sizes.all()).items()}
 
-    sizes = run(main)
+    sizes = on_bus(url, act)
     if as_json:
         print_json(sizes)
         return

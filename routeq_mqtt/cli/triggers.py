@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json, run, settings
+from routeq_mqtt.cli.asking import ask
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
 
 app = typer.Typer(no_args_is_help=True)
-
-
-def _ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
-    async def main() -> object:
-        async with Bus(settings=settings(url)) as bus:
-            return await bus.requests.call(method, **args)
-
-    return run(main)
 
 
 @app.command("list")
@@ -25,7 +17,7 @@ def list_(url: Url = None, as_json: AsJson = False) -> None:
     """List the triggers that workers have declared."""
     from rich.table import Table
 
-    found = _ask(url, "trigger.list")
+    found = ask(url, "trigger.list")
     if as_json:
         print_json(found)
         return
@@ -42,7 +34,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Stop making jobs of a pattern's messages; a worker that still declares it brings it back."""
-    answer = _ask(url, "trigger.forget", pattern=pattern)
+    answer = ask(url, "trigger.forget", pattern=pattern)
     if as_json:
         print_json(answer)
     else:

@@ -1,0 +1,33 @@
+"""What most commands do: connect, ask one thing, leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.common import run, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+
+def on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
+    """Do something on a bus, and end the program with a clear line where that fails.
+
+    Args:
+        url: of the broker; default: the settings'.
+        act: what to do, once connected.
+    """
+
+    async def main() -> _T:
+        async with Bus(settings=settings(url)) as bus:
+            return await act(bus)
+
+    return run(main)
+
+
+def ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
+    """Ask the scheduler, and give its reply."""
+    return on_bus(url, lambda bus: bus.requests.call(method, **args))
