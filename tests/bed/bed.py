@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
 from routeq_mqtt.settings import Settings
 from tests.bed.process import ROOT, Process
 from tests.bed.recorder import TIMEOUT, Recorder
+from tests.faults.scheduler import VARIABLE as DIE_AT
 
 Kind = Literal["mosquitto", "embedded", "stock", "memory"]
 KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
@@ -147,6 +149,33 @@ class Bed:
         self.processes.append(process)
         await process.says("online")
         return process
+
+    async def dying_scheduler(self, step: str, *flags: str, **env: str) -> Process:
+        """One that kills itself at a step; ``step;3``: when it comes there for the third time.
+
+        See `tests.faults.scheduler`; this one may not be online yet.
+        """
+        process = await Process.start(
+            "scheduler",
+            sys.executable,
+            "-m",
+            "tests.faults.scheduler",
+            str(self.folder / "routeq.db"),
+            *flags,
+            env=self.env | {DIE_AT: step} | env,
+        )
+        self.processes.append(process)
+        return process
+
+    async def succession(self, dying: Process) -> asyncio.Task[Process]:
+        """Once it is online: the next scheduler, started when this one has died."""
+        await dying.says("online")
+
+        async def next_one() -> Process:
+            await dying.ended()
+            return await self.scheduler()
+
+        return asyncio.create_task(next_one())
 
     async def worker(self, queues: str = "default", *flags: str, **env: str) -> Process:
         process = await Process.cli(

@@ -12,7 +12,6 @@ from tests.bed.bed import Bed
 from tests.bed.process import Process
 from tests.faults import ledger as ledgers
 from tests.faults.ledger import Ledger, Line
-from tests.faults.scheduler import VARIABLE
 from tests.faults.verdict import FORGETFUL, JOURNALED, Verdict, judge
 
 _LOOK_EVERY = 0.05
@@ -48,11 +47,7 @@ class Site:
 
     async def start_dying_scheduler(self, step: str, times: int = 1) -> Process:
         """One that kills itself when it comes to a step for the nth time."""
-        process = await Process.start(
-            "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(self.db),
-            env=self.env | {VARIABLE: f"{step};{times}"},
-        )  # fmt: skip
-        self.bed.processes.append(process)
+        process = await self.bed.dying_scheduler(f"{step};{times}", **self.env)
         self.scheduler = process
         return process
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 import time
 
 import pytest
@@ -23,7 +22,6 @@ from routeq_mqtt.worker.options import WorkerOptions
 from tests.bed.bed import Bed
 from tests.bed.process import Process
 from tests.bed.recorder import TIMEOUT
-from tests.faults.scheduler import VARIABLE
 from tests.features.jobs import Install, OneAtATime
 
 KEYS = {"ROUTEQ_SIGNING_KEYS": f"k1:{'s' * 40}"}
@@ -52,23 +50,6 @@ async def over(handle: Rollout) -> RolloutProgress:
         while (progress := await handle.progress()).finished_at is None:
             pass
     return progress
-
-
-async def dying_scheduler(bed: Bed, step: str) -> asyncio.Task[Process]:
-    """One that dies at a step, and the next one after its death."""
-    dying = await Process.start(
-        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(bed.folder / "routeq.db"),
-        env=bed.env | {VARIABLE: step},
-    )  # fmt: skip
-    bed.processes.append(dying)
-    await dying.says("online")
-
-    async def next_one() -> Process:
-        await dying.ended()
-        assert f"dies at: {step.partition(';')[0]}" in dying.output
-        return await bed.scheduler()
-
-    return asyncio.create_task(next_one())
 
 
 async def test_a_job_is_held_until_its_device_is_there(bed: Bed) -> None:
@@ -223,7 +204,8 @@ async def test_a_broadcast_without_a_class_or_an_event_loop(bed: Bed) -> None:
     "step", ["broadcast: before commit", "broadcast: after commit", "released;2", "published"]
 )
 async def test_a_broadcast_is_made_once_wherever_the_scheduler_dies(bed: Bed, step: str) -> None:
-    succession = await dying_scheduler(bed, step)
+    dying = await bed.dying_scheduler(step)
+    succession = await bed.succession(dying)
     names = ["gateway-1", "gateway-2", "gateway-3"]
     for name in names:
         await device(bed, name)
@@ -231,6 +213,7 @@ async def test_a_broadcast_is_made_once_wherever_the_scheduler_dies(bed: Bed, st
         await known(bed, bus, *names)
         handle = await bus.broadcast(Install())
         await succession
+        assert f"dies at: {step.partition(';')[0]}" in dying.output
         progress = await over(handle)
         assert (progress.total, progress.done) == (3, 3)
     assert bed.recorder.ran() == dict.fromkeys(names, 1)
@@ -238,7 +221,8 @@ async def test_a_broadcast_is_made_once_wherever_the_scheduler_dies(bed: Bed, st
 
 @pytest.mark.parametrize("step", ["rollout: before commit;2", "rollout: after commit;2"])
 async def test_a_rollout_goes_on_where_the_scheduler_died(bed: Bed, step: str) -> None:
-    succession = await dying_scheduler(bed, step)
+    dying = await bed.dying_scheduler(step)
+    succession = await bed.succession(dying)
     names = ["gateway-1", "gateway-2", "gateway-3"]
     for name in names:
         await device(bed, name)
@@ -247,6 +231,7 @@ async def test_a_rollout_goes_on_where_the_scheduler_died(bed: Bed, step: str) -
         asked_at = time.time()
         handle = await bus.broadcast(Install(), rate=(2, 1))
         await succession
+        assert f"dies at: {step.partition(';')[0]}" in dying.output
         progress = await over(handle)
         assert (progress.total, progress.done) == (3, 3)
     began = {event["key"]: event["at"] for event in bed.recorder.named("ran")}

@@ -20,7 +20,6 @@ from routeq_mqtt.wire.envelope import Envelope
 from tests.bed.bed import Bed
 from tests.bed.process import Process
 from tests.bed.recorder import TIMEOUT
-from tests.faults.scheduler import VARIABLE
 from tests.features.jobs import AddsMore, OneAtATime, Part
 
 APP = ("--app", "tests.features.jobs")
@@ -253,18 +252,8 @@ async def test_callbacks_run_once_wherever_the_scheduler_dies(
     bed: Bed, step: str, times: int
 ) -> None:
     """Two last jobs that end in the same instant; every death is followed by a new scheduler."""
-    dying = await Process.start(
-        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(bed.folder / "routeq.db"),
-        env=bed.env | {VARIABLE: f"{step};{times}"},
-    )  # fmt: skip
-    bed.processes.append(dying)
-    await dying.says("online")
-
-    async def next_scheduler() -> None:
-        await dying.ended()
-        await bed.scheduler()
-
-    succession = asyncio.create_task(next_scheduler())
+    dying = await bed.dying_scheduler(f"{step};{times}")
+    succession = await bed.succession(dying)
     await bed.worker("default", *APP)
     async with bed.bus(timeout=30.0) as bus:
         both = [Part(key="a", gate="go"), Part(key="b", gate="go")]

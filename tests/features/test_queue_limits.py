@@ -14,7 +14,6 @@ from tests.bed.bed import Bed
 from tests.bed.jobs import Gated, Report
 from tests.bed.process import Process
 from tests.features.test_control import unstarted, until
-from tests.features.test_devices import dying_scheduler
 
 
 async def waiting(bed: Bed, bus: Bus, number: int) -> None:
@@ -82,7 +81,7 @@ async def test_no_start_is_lost_or_given_twice_wherever_the_scheduler_dies(
     bed: Bed, step: str
 ) -> None:
     """Whoever ordered and got no answer orders again: twice is once."""
-    succession = await dying_scheduler(bed, step)
+    succession = await bed.succession(await bed.dying_scheduler(step))
     await bed.worker()
     async with bed.bus() as bus:
         await order(bed, bus, [2, 3600])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,8 +18,6 @@ from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.scheduler.ticker import due_ticks
 from routeq_mqtt.scheduler.timetable import Entry, Timetable
 from tests.bed.bed import Bed
-from tests.bed.process import Process
-from tests.faults.scheduler import VARIABLE
 
 APP = ("--app", "tests.features.ticking")
 
@@ -144,11 +141,7 @@ async def test_each_tick_runs_once_over_restarts_of_the_scheduler(bed: Bed) -> N
 async def test_a_scheduler_that_dies_at_a_tick_doubles_and_drops_none(
     bed: Bed, step: str, times: int
 ) -> None:
-    dying = await Process.start(
-        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(bed.folder / "routeq.db"),
-        env=bed.env | {VARIABLE: f"{step};{times}"},
-    )  # fmt: skip
-    bed.processes.append(dying)
+    dying = await bed.dying_scheduler(f"{step};{times}")
     await dying.says("online")
     await bed.worker("default", *APP)
     await dying.ended()

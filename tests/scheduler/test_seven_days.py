@@ -38,6 +38,26 @@ class Calendar(SystemClock):
         return super().now() + self.ahead
 
 
+class World:
+    """A broker in memory, a scheduler that is not started yet, and a calendar for both."""
+
+    store: Store
+
+    def __init__(self, db: Path) -> None:
+        self.clock = Calendar()
+        self.transport = MemoryTransport(MemoryBroker(clock=self.clock))
+        self.scheduler = Scheduler(
+            self.transport,
+            SchedulerOptions(db=db),
+            clock=self.clock,
+            open_store=self._opened,
+        )
+
+    async def _opened(self, path: Path) -> Store:
+        self.store = await Store.open(path)
+        return self.store
+
+
 @asynccontextmanager
 async def running(service: Scheduler | Worker) -> AsyncIterator[None]:
     task = asyncio.create_task(service.run())
@@ -61,23 +81,16 @@ async def run_to_the_end(bus: Bus, job_id: str) -> None:
 
 
 async def test_a_stored_id_is_remembered_for_seven_days(tmp_path: Path) -> None:
-    clock = Calendar()
-    transport = MemoryTransport(MemoryBroker(clock=clock))
-    stores: list[Store] = []
-
-    async def opened(path: Path) -> Store:
-        stores.append(await Store.open(path))
-        return stores[0]
-
-    options = SchedulerOptions(db=tmp_path / "routeq.db")
+    world = World(tmp_path / "routeq.db")
+    clock, transport = world.clock, world.transport
     job_id = new_id()
     async with (
-        running(Scheduler(transport, options, clock=clock, open_store=opened)),
+        running(world.scheduler),
         Bus(settings=Settings(), transport=transport, clock=clock) as bus,
     ):
         for day, runs in ((0.0, 1), (0.1, 1), (6.9, 1), (7.1, 2)):
             clock.ahead = day * DAY
-            await stores[0].purge(clock.now())
+            await world.store.purge(clock.now())
             # Another worker each time: this is not about what one remembers of its own jobs.
             chosen = WorkerOptions(queues=("default",))
             async with running(Worker(transport, chosen, clock=clock, in_thread=False)):
@@ -87,25 +100,18 @@ async def test_a_stored_id_is_remembered_for_seven_days(tmp_path: Path) -> None:
 
 async def test_a_worker_that_did_a_job_before_says_so_again(tmp_path: Path) -> None:
     """Sent again under its old id after the scheduler forgot it: no row waits for ever."""
-    clock = Calendar()
-    transport = MemoryTransport(MemoryBroker(clock=clock))
-    stores: list[Store] = []
-
-    async def opened(path: Path) -> Store:
-        stores.append(await Store.open(path))
-        return stores[0]
-
-    options = SchedulerOptions(db=tmp_path / "routeq.db")
+    world = World(tmp_path / "routeq.db")
+    clock, transport = world.clock, world.transport
     chosen = WorkerOptions(queues=("default",))
     job_id = new_id()
     async with (
-        running(Scheduler(transport, options, clock=clock, open_store=opened)),
+        running(world.scheduler),
         running(Worker(transport, chosen, clock=clock, in_thread=False)),
         Bus(settings=Settings(), transport=transport, clock=clock) as bus,
     ):
         await run_to_the_end(bus, job_id)
         clock.ahead = 8 * DAY
-        await stores[0].purge(clock.now())
+        await world.store.purge(clock.now())
         await run_to_the_end(bus, job_id)
         async with asyncio.timeout(TIMEOUT):
             while any(size["released"] for size in (await bus.requests.call("sizes")).values()):
