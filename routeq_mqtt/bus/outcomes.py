@@ -134,9 +134,13 @@ class Outcomes:
             RefusedJob: the result is sealed, and no key of this process opens it.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        seen = False
         while True:
             wait = max(0.0, min(_ASK_AGAIN, deadline - time.monotonic()))
-            answer = await _ask(self, job_id, wait)
+            # A broker that was killed may have forgotten its scheduler, which comes back.
+            await self.sender.link.ready()
+            seen = seen or self.sender.surroundings.scheduler is not None
+            answer = await _ask(self, job_id, wait, seen=seen)
             if answer.get("state") != "pending":
                 return outcome_of(job_id, answer, self.guard)
             if time.monotonic() >= deadline:
@@ -160,8 +164,11 @@ class Outcomes:
         )
 
 
-async def _ask(bus: _Asks, job_id: str, wait: float) -> dict[str, Any]:
-    """One request; "pending" also where the scheduler or the connection went away meanwhile."""
+async def _ask(bus: _Asks, job_id: str, wait: float, *, seen: bool) -> dict[str, Any]:
+    """One request; "pending" also where the scheduler or the connection went away meanwhile.
+
+    `seen`: there has been a scheduler since we began to wait.
+    """
     around = bus.sender.surroundings
     connection = await bus.sender.link.ready()
     request = asyncio.create_task(
@@ -176,7 +183,7 @@ async def _ask(bus: _Asks, job_id: str, wait: float) -> dict[str, Any]:
     except ConnectionLost:
         return {"state": "pending"}
     except NoScheduler:
-        if around.scheduler is None:
+        if around.scheduler is None and not seen:
             raise
         await around.scheduler_changed.wait(min(_PAUSE, wait))
         return {"state": "pending"}

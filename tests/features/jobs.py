@@ -109,6 +109,12 @@ class Latest(Job):
         await tell("ran", self, key=self.text)
 
 
+class LatestMuchLater(Latest):
+    """Waits for longer than any test."""
+
+    debounce_for = 3600
+
+
 class Seldom(Job):
     throttle_for = 3600
     key: str
@@ -136,6 +142,12 @@ class Part(Job):
         if self.fails and not mended():
             raise RuntimeError("broken")
         await tell("ran", self, key=self.key)
+
+
+class Step(Part):
+    """One that outlives its workers."""
+
+    max_tries = 20
 
 
 class AddsMore(Job):
