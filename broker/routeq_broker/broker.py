@@ -181,7 +181,7 @@ class Broker:
         self._saying = None
         if self._router is None:
             return
-        sizes = json.dumps(self._router.sizes()).encode()
+        sizes = json.dumps(self._router.queues.sizes()).encode()
         if sizes != self._said:
             self._said = sizes
             self._say(f"{self._status_topic}/queues", sizes)

@@ -1,4 +1,4 @@
-"""Where messages go: queues, groups, sessions, retained messages."""
+"""Where messages go: to queues, to subscribers, and what sessions do with them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from routeq_broker import packets, sql
 from routeq_broker.entry import Entry
 from routeq_broker.errors import NotAdmitted
-from routeq_broker.group import QueueGroup
 from routeq_broker.matching import is_valid_filter, matches, split_share
+from routeq_broker.queues import Queues
 from routeq_broker.session import Session
+from routeq_broker.subscribers import Subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REFUSED = 0x80
-DEFAULT_GROUP = "routeq"
 
 
 class Router:
@@ -54,18 +54,14 @@ class Router:
     ) -> None:
         self.journal = journal
         self.sessions: dict[str, Session] = {}
-        self.groups: dict[tuple[str, str], QueueGroup] = {}
+        self.queues = Queues(journal, policy, queue_prefix, changed)
         self.retained: dict[str, bytes] = {}
         self._policy = policy
-        self._prefix = queue_prefix
         self._grace = grace
         self._window = window
-        self._changed = changed
         self._rights = rights
         self._numbers = itertools.count(1)
-        self._plain: dict[str, dict[Session, int]] = {}
-        self._shared: dict[tuple[str, str], dict[Session, None]] = {}
-        self._routes: dict[str, list[tuple[Session, int]]] = {}
+        self._subscribers = Subscribers()
 
     # -- restart -------------------------------------------------------------------------------
 
@@ -90,13 +86,7 @@ class Router:
     def _load_entry(self, entry: Entry) -> None:
         session = self.sessions.get(entry.owner) if entry.owner is not None else None
         if entry.group is not None:
-            group = self._group(entry.group)
-            if session is not None and entry.mid:
-                group.remember(entry)
-                session.adopt(entry)
-            else:
-                entry.dup = entry.dup or entry.owner is not None
-                group.put(entry)
+            self.queues.load(entry, entry.group, session if entry.mid else None)
         elif session is not None and entry.mid:
             session.adopt(entry)
         elif session is not None:
@@ -198,7 +188,7 @@ class Router:
             mids: their packet ids.
             lost: the session's client was lost: the policy rewrites them.
         """
-        touched = set()
+        back = []
         for mid in mids:
             entry = session.held.get(mid)
             if entry is None or entry.group is None:
@@ -209,14 +199,8 @@ class Router:
                     entry.payload, session.client_id, self.retained.get
                 )
                 entry.key = self._policy.identify(entry.payload)
-            entry.dup = True
-            group = self._group(entry.group)
-            group.put(entry)
-            self.journal.save(entry)
-            touched.add(group)
-        for group in touched:
-            group.pump()
-        self._changed()
+            back.append((entry, entry.group))
+        self.queues.put_back(back)
 
     def set_window(self, session: Session, window: int) -> None:
         """A session has room for so many queue messages."""
@@ -228,11 +212,7 @@ class Router:
     def room_in(self, session: Session) -> None:
         """A session may have got room."""
         session.pump()
-        for name in session.subscriptions:
-            key = self._queue_key(name)
-            if key is not None and key in self.groups:
-                self.groups[key].pump()
-        self._changed()
+        self.queues.room_in(session)
 
     # -- subscriptions -------------------------------------------------------------------------
 
@@ -261,28 +241,11 @@ class Router:
 
     def _add_subscription(self, session: Session, name: str, qos: int) -> None:
         session.subscriptions[name] = qos
-        self._routes.clear()
-        key, share = self._queue_key(name), split_share(name)
+        key = self.queues.key_of(name)
         if key is not None:
-            self._claim(key).members[session] = None
-        elif share is not None:
-            self._shared.setdefault(share, {})[session] = None
+            self.queues.join(key, session)
         else:
-            self._plain.setdefault(name, {})[session] = qos
-
-    def _claim(self, key: tuple[str, str]) -> QueueGroup:
-        """The first group of a queue gets what has waited for one."""
-        group = self._group(key)
-        if not group.claimed:
-            group.claimed = True
-            for other in list(self.groups.values()):
-                if other.key[1] == key[1] and other is not group and not other.claimed:
-                    for entry in other.take_all():
-                        entry.group = key
-                        group.put(entry)
-                        self.journal.save(entry)
-                    del self.groups[other.key]
-        return group
+            self._subscribers.add(session, name, qos)
 
     def unsubscribe(self, session: Session, names: Sequence[str]) -> None:
         """Remove subscriptions; what the session holds stays with it."""
@@ -294,64 +257,32 @@ class Router:
 
     def _remove_subscription(self, session: Session, name: str) -> None:
         session.subscriptions.pop(name, None)
-        self._routes.clear()
-        key, share = self._queue_key(name), split_share(name)
-        if key is not None and key in self.groups:
-            self.groups[key].members.pop(session, None)
-            if self.groups[key].empty:
-                del self.groups[key]
-        elif share is not None:
-            self._shared.get(share, {}).pop(session, None)
+        key = self.queues.key_of(name)
+        if key is not None:
+            self.queues.leave(key, session)
         else:
-            self._plain.get(name, {}).pop(session, None)
-
-    def _queue_key(self, name: str) -> tuple[str, str] | None:
-        """Group and queue of a shared filter that names a queue."""
-        share = split_share(name)
-        if share is None or not share[1].startswith(self._prefix):
-            return None
-        return share[0], share[1][len(self._prefix) :]
-
-    def _group(self, key: tuple[str, str]) -> QueueGroup:
-        if key not in self.groups:
-            self.groups[key] = QueueGroup(key, self._given)
-        return self.groups[key]
-
-    def _given(self, entry: Entry) -> None:
-        self.journal.save(entry)
+            self._subscribers.remove(session, name)
 
     def _send_retained(self, session: Session, name: str, qos: int) -> None:
         for topic, payload in self.retained.items():
-            if matches(name, topic) and _may_read(session, topic):
+            if matches(name, topic) and session.may_read(topic):
                 self._give_plain(session, topic, payload, qos, retain=True)
 
     # -- messages ------------------------------------------------------------------------------
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None:
         """Take a message in; safe once the journal says so."""
-        if topic.startswith(self._prefix) and len(topic) > len(self._prefix):
-            self._enqueue(topic, payload)
+        queue = self.queues.named(topic)
+        if queue is not None:
+            self.queues.put(queue, topic, payload, self._numbers.__next__)
         elif topic.startswith("$"):
             return  # no topic of ours [4.7.2]
         elif retain:
             self._retain(topic, payload)
-        routes = self._routes.get(topic)
-        if routes is None:
-            routes = self._routes[topic] = self._route(topic)
-        for session, granted in routes:
+        for session, granted in self._subscribers.of(topic):
             self._give_plain(session, topic, payload, min(qos, granted))
-        for (_, name), members in self._shared.items():
-            if members and matches(name, topic):
-                self._give_shared(members, topic, payload)
-
-    def _route(self, topic: str) -> list[tuple[Session, int]]:
-        found: dict[Session, int] = {}
-        for name, subscribers in self._plain.items():
-            if matches(name, topic):
-                for session, qos in subscribers.items():
-                    if _may_read(session, topic):
-                        found[session] = max(qos, found.get(session, 0))
-        return list(found.items())
+        for session in self._subscribers.chosen(topic):
+            self._give_plain(session, topic, payload, 1)
 
     def _retain(self, topic: str, payload: bytes) -> None:
         if payload:
@@ -359,22 +290,6 @@ class Router:
             self.journal.write(sql.RETAIN, topic, payload)
         elif self.retained.pop(topic, None) is not None:
             self.journal.write(sql.UNRETAIN, topic)
-
-    def _enqueue(self, topic: str, payload: bytes) -> None:
-        queue = topic[len(self._prefix) :]
-        groups = [g for g in self.groups.values() if g.key[1] == queue and g.claimed]
-        if not groups:
-            groups = [self._group((DEFAULT_GROUP, queue))]
-        key = self._policy.identify(payload)
-        for group in groups:
-            if group.knows(key):
-                log.info("queue=%s key=%s came twice, dropped", queue, key)
-                continue
-            entry = Entry(next(self._numbers), topic, payload, group=group.key, key=key)
-            group.put(entry)
-            self.journal.save(entry)
-            group.pump()
-        self._changed()
 
     def _give_plain(
         self, session: Session, topic: str, payload: bytes, qos: int, *, retain: bool = False
@@ -393,39 +308,14 @@ class Router:
             self.journal.save(entry)
         session.pump()
 
-    def _give_shared(self, members: dict[Session, None], topic: str, payload: bytes) -> None:
-        for session in list(members):
-            if session.connection is not None:
-                del members[session]
-                members[session] = None
-                self._give_plain(session, topic, payload, 1)
-                return
-
     def acknowledged(self, session: Session, mid: int) -> None:
         """A PUBACK."""
         entry = session.drop(mid)
         if entry is None:
             return
         self.journal.forget(entry)
-        if entry.group is not None and entry.group in self.groups:
-            group = self.groups[entry.group]
-            group.over(entry)
-            group.pump()
-            self._changed()
+        self.queues.over(entry)
         session.pump()
-
-    def sizes(self) -> dict[str, dict[str, int]]:
-        """Of each queue: messages that wait, and messages in workers' hands."""
-        sizes: dict[str, dict[str, int]] = {}
-        for (_, queue), group in self.groups.items():
-            size = sizes.setdefault(queue, {"waiting": 0, "held": 0})
-            size["waiting"] += group.waiting
-            size["held"] += group.held
-        return {queue: size for queue, size in sizes.items() if any(size.values())}
-
-
-def _may_read(session: Session, topic: str) -> bool:
-    return session.rights is None or session.rights.may_read(topic)
 
 
 def _may_subscribe(rights: Rights | None, name: str, share: tuple[str, str] | None) -> bool:

@@ -69,6 +69,10 @@ class Session:
         """How full its window is."""
         return self.from_queues / max(1, self.window)
 
+    def may_read(self, topic: str) -> bool:
+        """Whether its client may get messages of a topic."""
+        return self.rights is None or self.rights.may_read(topic)
+
     def give(self, entry: Entry) -> None:
         """Send a message that is to be acknowledged."""
         self._mid = self._mid % _LAST_MID + 1
