@@ -10,8 +10,7 @@ from routeq_mqtt.bus.connected import Connected
 from routeq_mqtt.bus.controls import Controls
 from routeq_mqtt.bus.devices import Devices
 from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
-from routeq_mqtt.bus.packer import Packer, check_delay
-from routeq_mqtt.bus.places import Places
+from routeq_mqtt.bus.packer import check_delay
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.hooks import wanted
 from routeq_mqtt.job.job import is_planned
@@ -26,15 +25,10 @@ from routeq_mqtt.wire.options import needs_admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from routeq_mqtt.bus.size import QueueSize
-    from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
-    from routeq_mqtt.outbox.options import Confirm, OutboxOptions
-    from routeq_mqtt.settings import Settings
-    from routeq_mqtt.topics import Topics
-    from routeq_mqtt.transport.seam import Transport
+    from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.wire.envelope import Envelope
 
 
@@ -56,28 +50,6 @@ class Bus(Connected, Controls, Devices, Outcomes):
             job is there, and raises nothing that has to do with the broker. A path, or
             `OutboxOptions`; default ``ROUTEQ_OUTBOX``, else none.
     """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        outbox: str | Path | OutboxOptions | None = None,
-        settings: Settings | None = None,
-        transport: Transport | None = None,
-        topics: Topics | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(
-            url, outbox=outbox, settings=settings, transport=transport, topics=topics, clock=clock
-        )
-        self.guard = self.settings.guard()
-        self._packer = Packer(
-            self.guard,
-            self._clock,
-            self.settings.max_payload,
-            keeps=self._options is not None,
-        )
-        self._places = Places(self, self._topics, self.settings.timeout)
 
     async def dispatch(
         self,

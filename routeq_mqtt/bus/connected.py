@@ -1,4 +1,4 @@
-"""The connection of a bus: opened on first use, closed once, and what works over it."""
+"""The parts of a bus, and its connection: opened on first use, and again after it was closed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from routeq_mqtt.bus.events import Events
+from routeq_mqtt.bus.packer import Packer
+from routeq_mqtt.bus.places import Places
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import Sizes
@@ -46,6 +48,14 @@ class Connected:
         self._transport = transport
         self._topics = topics or self.settings.topics()
         self._clock = clock or SystemClock()
+        self.guard = self.settings.guard()
+        self._packer = Packer(
+            self.guard,
+            self._clock,
+            self.settings.max_payload,
+            keeps=self._options is not None,
+        )
+        self._places = Places(self, self._topics, self.settings.timeout)
         self._outgoing: Outgoing | None = None
         self._opened: Sender | None = None
         self._requests: Requests | None = None
