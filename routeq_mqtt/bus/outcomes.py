@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.sender import Sender
     from routeq_mqtt.security.guard import Guard
 
-State = Literal["delayed", "parked", "waiting", "running", "done", "failed", "cancelled", "unknown"]
+State = Literal[
+    "delayed", "parked", "held", "limited", "waiting", "running", "done", "failed", "cancelled",
+    "unknown",
+]  # fmt: skip
 
 _ASK_AGAIN = 30.0
 """Seconds after which an open request is made again, should its reply have got lost."""
@@ -47,9 +50,10 @@ class JobStatus:
     """Where a job is.
 
     Attributes:
-        state: "delayed" and "parked": in the scheduler; "waiting": at the broker or in a worker;
-            "running"; "done", "failed", "cancelled": it has ended; "unknown": it is on the express
-            lane, was never seen, or ended long ago.
+        state: "delayed" and "parked": in the scheduler; "held": there, for other jobs; "limited":
+            there, for its turn; "waiting": at the broker or in a worker; "running"; "done",
+            "failed", "cancelled": it has ended; "unknown": it is on the express lane, was never
+            seen, or ended long ago.
         attempt: which attempt it is, where that is known.
         worker: that runs it.
         progress: of a running job that tells it.

@@ -19,6 +19,7 @@ from routeq_mqtt.errors import ConfigurationError, ResultTimeout
 from routeq_mqtt.security.guard import OPEN
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing.assertions import Assertions
+from routeq_mqtt.testing.decisions import unknown
 from routeq_mqtt.testing.dispatched import Dispatched
 from routeq_mqtt.testing.inline import Inline, TravelClock, due_at
 from routeq_mqtt.wire.envelope import Envelope
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from routeq_mqtt.bus.controls import Fate
+    from routeq_mqtt.bus.rpc import Requests
     from routeq_mqtt.bus.sender import Sender
     from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.transport.link import Link
@@ -102,7 +104,7 @@ class FakeBus(Assertions, Bus):
     async def result(self, job_id: str, timeout: float | None = None) -> Any:  # noqa: ANN401
         """What a job returned; raises as `Bus.result` does, `ResultTimeout` without waiting."""
         answer = self._answer(job_id)
-        if answer["state"] in {"waiting", "delayed", "unknown"}:
+        if answer["state"] in _ON_ITS_WAY or answer["state"] == "unknown":
             mend = "travel to its time" if self._inline else "use fake(run=True) to run jobs"
             raise ResultTimeout(f"job {job_id} has not ended, it is {answer['state']}; {mend}")
         return outcome_of(job_id, answer)
@@ -119,10 +121,10 @@ class FakeBus(Assertions, Bus):
         state = self._answer(job_id)["state"]
         if state == "unknown":
             return "asked"
-        if state not in {"waiting", "delayed"}:
+        if state not in _ON_ITS_WAY:
             return "over"
-        if self._inline is not None and not self._inline.drop(job_id):
-            return "asked"  # it runs
+        if self._inline is not None:
+            return "cancelled" if await self._inline.cancel(job_id) else "asked"  # it runs
         self._cancelled.add(job_id)
         return "cancelled"
 
@@ -131,7 +133,9 @@ class FakeBus(Assertions, Bus):
         check_queue_name(queue, "size: queue")
         if self._inline is not None:
             failed = sum(record.queue == queue for record in self._inline.failed)
-            return QueueSize(delayed=len(self._inline.delayed(queue)), failed=failed)
+            held = sum(one.queue == queue for one in self._inline.decisions.held())
+            delayed = len(self._inline.delayed(queue))
+            return QueueSize(delayed=delayed, held=held, failed=failed)
         mine = [one for one in self.dispatched if one.queue == queue]
         mine = [one for one in mine if one.id not in self._cancelled]
         delayed = sum(one.delay is not None for one in mine)
@@ -147,10 +151,19 @@ class FakeBus(Assertions, Bus):
             return {"state": "unknown"}
         if self._inline is None:
             return {"state": "waiting" if found[0].delay is None else "delayed"}
+        if any(one.id == job_id for one in self._inline.decisions.held()):
+            return {"state": "held"}
         waiting = {envelope.id for envelope in self._inline.delayed()}
         return {"state": "delayed" if job_id in waiting else "waiting"}
 
     # -- in place of a broker ------------------------------------------------------------------
+
+    @property
+    def requests(self) -> Requests:
+        """Answers what is asked about batches of ``fake(run=True)``, and nothing else."""
+        if self._inline is None:
+            _ = self.sender
+        return cast("Requests", _Asked(self._running("requests")))
 
     @property
     def sender(self) -> Sender:
@@ -173,11 +186,16 @@ class FakeBus(Assertions, Bus):
     def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:  # noqa: ARG002, RUF100
         return JobHandle(job_id, self)  # the hooks were called before it ran
 
-    async def take(self, payloads: Sequence[bytes]) -> list[str]:
-        """Record jobs, and run them where that is wanted; their ids."""
+    async def take(
+        self, payloads: Sequence[bytes], part: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Record jobs, and run them where that is wanted; their ids, or those of jobs before them.
+
+        Args:
+            payloads: the jobs.
+            part: the batch that they begin, or go on with.
+        """
         envelopes = [Envelope.decode(payload) for payload in payloads]
-        if self._inline is not None:
-            self._inline.check(envelopes)
         now = self._clock.now()
         for envelope in envelopes:
             at = due_at(envelope, now)
@@ -185,8 +203,26 @@ class FakeBus(Assertions, Bus):
             self.dispatched.append(Dispatched(envelope, delay))
             self._hooks.tell(str(envelope.queue), "dispatched", str(envelope.id), envelope.job)
         if self._inline is not None:
-            await self._inline.take(envelopes)
+            return await self._inline.admit(envelopes, part)
         return [str(envelope.id) for envelope in envelopes]
+
+
+_ON_ITS_WAY = frozenset({"waiting", "delayed", "held"})
+
+
+class _Asked:
+    """In place of requests to a scheduler."""
+
+    def __init__(self, inline: Inline) -> None:
+        self._inline = inline
+
+    async def call(self, method: str, *, timeout: float = 5.0, **args: Any) -> Any:  # noqa: ANN401, ARG002, RUF100
+        """What is known of a batch, and its end."""
+        if method == "batch.cancel":
+            await self._inline.cancel_batch(str(args["id"]))
+        elif method != "batch.show":
+            raise unknown(method)
+        return self._inline.decisions.batch(str(args["id"]))
 
 
 class _Here(Places):
@@ -207,7 +243,8 @@ class _Here(Places):
     async def store(
         self, queue: str, payloads: list[bytes], timeout: float | None, **more: object
     ) -> list[str]:
-        return await self._fake.take(payloads)
+        part = more.get("batch")
+        return await self._fake.take(payloads, part if isinstance(part, dict) else None)
 
     async def send_all(self, packed: Sequence[tuple[str, bytes]]) -> None:
         await self._fake.take([payload for _, payload in packed])

@@ -10,17 +10,18 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.testing.decisions import Decisions
 from routeq_mqtt.transport.seam import Message
-from routeq_mqtt.wire.options import needs_admission
 from routeq_mqtt.worker.executor import Executor, Limits, Reporter
 from routeq_mqtt.worker.held import Held
 from routeq_mqtt.worker.outcome import Again, Done, Failed, event_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.bus.events import Events
     from routeq_mqtt.clock import Clock
+    from routeq_mqtt.testing.decisions import How
     from routeq_mqtt.transport.seam import Connection
     from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.wire.record import FailedRecord
@@ -68,6 +69,7 @@ class Inline:
         events: hear what happens to jobs.
 
     Attributes:
+        decisions: what is decided on unique jobs, chains and batches.
         failed: records of the jobs that failed for good, in order.
         ended: what is known of the jobs that have ended, by id: as a scheduler would tell it.
     """
@@ -77,22 +79,18 @@ class Inline:
         self._events = events
         self._delayed: list[tuple[float, int, Envelope]] = []
         self._numbers = count()
+        self.decisions = Decisions(self._replace)
         self.failed: list[FailedRecord] = []
         self.ended: dict[str, dict[str, Any]] = {}
 
-    def check(self, envelopes: Sequence[Envelope]) -> None:
-        """Refuse what cannot run here.
-
-        Raises:
-            ConfigurationError: the scheduler would have to decide on a job.
-        """
-        for envelope in envelopes:
-            found = sorted(_ONLY_SCHEDULER & envelope.options.keys())
-            if found and needs_admission(envelope.options):
-                raise ConfigurationError(
-                    f"fake(run=True): {envelope.job} has {', '.join(found)}, and only a scheduler "
-                    "can decide on that; test it with fake(), or with MemoryBus, which has one"
-                )
+    async def admit(
+        self, envelopes: Sequence[Envelope], part: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Take jobs in as a scheduler does, and run what may run; the ids to answer with."""
+        answers, free, cancelled = self.decisions.admit(envelopes, part, self._clock.now())
+        self._are_cancelled(cancelled)
+        await self.take(free)
+        return answers
 
     async def take(self, envelopes: Sequence[Envelope]) -> None:
         """Run those that are due; returns when they are over. Keep the others."""
@@ -104,7 +102,7 @@ class Inline:
             else:
                 self._keep(envelope, at)
         outer = _running.get()
-        if outer is None or not outer.add(due):
+        if due and (outer is None or not outer.add(due)):
             await self._run_all(_Todo(due))
 
     async def travel(self, target: float) -> None:
@@ -126,13 +124,48 @@ class Inline:
         waiting = [envelope for _, _, envelope in sorted(self._delayed, key=lambda row: row[:2])]
         return [envelope for envelope in waiting if queue in {None, envelope.queue}]
 
-    def drop(self, job_id: str) -> bool:
-        """Forget a delayed job; whether there was one."""
-        kept = [row for row in self._delayed if row[2].id != job_id]
-        dropped = len(kept) < len(self._delayed)
-        self._delayed = kept
+    async def cancel(self, job_id: str) -> bool:
+        """Cancel a job that waits; whether it did."""
+        envelope = self._drop(job_id) or self.decisions.drop(job_id)
+        if envelope is not None:
+            await self._cancelled([envelope])
+        return envelope is not None
+
+    async def cancel_batch(self, batch_id: str) -> None:
+        """Cancel all of a batch that waits, and what is added to it later."""
+        gone = self.decisions.call_off(batch_id)
+        late = [one for one in self.delayed() if one.options.get("batch") == batch_id]
+        await self._cancelled([*gone, *filter(None, [self._drop(str(one.id)) for one in late])])
+
+    async def _cancelled(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            self._are_cancelled([str(envelope.id)])
+            await self._follow(envelope, "cancelled")
+
+    def _are_cancelled(self, ids: Iterable[str]) -> None:
+        self.ended.update((job_id, {"state": "cancelled"}) for job_id in ids)
+
+    async def _follow(self, envelope: Envelope, how: How) -> None:
+        """Run what waited for the end of a job."""
+        free, cancelled = self.decisions.ended(envelope, how, self._clock.now())
+        self._are_cancelled(cancelled)
+        await self.take(free)
+
+    def _drop(self, job_id: str) -> Envelope | None:
+        found = [row[2] for row in self._delayed if row[2].id == job_id]
+        self._delayed = [row for row in self._delayed if row[2].id != job_id]
         heapq.heapify(self._delayed)
-        return dropped
+        return found[0] if found else None
+
+    def _replace(self, job_id: str, newcomer: Envelope) -> bool:
+        """Put another content into a job that waits for its first run, and let it wait anew."""
+        waiting = [one for one in self.delayed() if one.id == job_id]
+        if not waiting or waiting[0].attempt > 1:
+            return False
+        self._drop(job_id)
+        at = due_at(newcomer, self._clock.now())
+        self._keep(newcomer.evolve(id=job_id), self._clock.now() if at is None else at)
+        return True
 
     def _keep(self, envelope: Envelope, at: float) -> None:
         heapq.heappush(self._delayed, (at, next(self._numbers), envelope))
@@ -155,6 +188,7 @@ class Inline:
         try:
             for _ in range(_MOST_RUNS):
                 self._tell(envelope, "started")
+                self.decisions.started(envelope)
                 outcome = await executor.execute(_held(envelope))
                 event, more = event_of(outcome) or ("failed", {})
                 self._tell(envelope, event, **more)
@@ -170,6 +204,7 @@ class Inline:
         finally:
             executor.close()
         await self._end(str(envelope.id), outcome)
+        await self._follow(envelope, "done" if isinstance(outcome, Done) else "failed")
 
     def _tell(self, envelope: Envelope, event: str, **more: object) -> None:
         queue, job_id = str(envelope.queue), str(envelope.id)
@@ -245,12 +280,13 @@ class _Nobody:
 _running: ContextVar[_Todo | None] = ContextVar("routeq_inline", default=None)
 """What the running job's own dispatches are added to."""
 
-_ONLY_SCHEDULER = frozenset({"unique_key", "chain", "batch"})
-
 
 def due_at(envelope: Envelope, now: float) -> float | None:
     """When a job is due, UTC epoch seconds; None: at once."""
-    return envelope.run_at if envelope.delay is None else now + envelope.delay
+    delay = envelope.delay
+    if "debounce_for" in envelope.options and not envelope.options.get("admitted"):
+        delay = envelope.options["debounce_for"]
+    return envelope.run_at if delay is None else now + delay
 
 
 def _held(envelope: Envelope) -> Held:

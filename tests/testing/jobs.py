@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from routeq_mqtt import Exponential, Job, dispatch
+from routeq_mqtt import Exponential, Job, batch_of, dispatch
 
 ran: list[Any] = []
 """What the jobs did, in order; emptied before each test."""
@@ -104,6 +104,51 @@ class Again(Job):
 class Single(Job):
     name = "fake.Single"
     unique_for = 60
+
+    async def handle(self) -> None:
+        ran.append("single")
+
+
+class Last(Job):
+    name = "fake.Last"
+    debounce_for = 10
+    number: int
+
+    def unique_key(self) -> str:
+        return "one"
+
+    async def handle(self) -> None:
+        ran.append(("last", self.number))
+
+
+class Seldom(Job):
+    name = "fake.Seldom"
+    throttle_for = 60
+    number: int
+
+    def unique_key(self) -> str:
+        return "one"
+
+    async def handle(self) -> None:
+        ran.append(("seldom", self.number))
+
+
+class Breaks(Job):
+    name = "fake.Breaks"
+    max_tries = 1
+
+    async def handle(self) -> None:
+        raise RuntimeError("broken")
+
+
+class Grows(Job):
+    """Adds to its own batch."""
+
+    name = "fake.Grows"
+
+    async def handle(self) -> None:
+        await batch_of(self).add([Mail(to="more")])
+        ran.append("grows")
 
 
 class Limited(Job):

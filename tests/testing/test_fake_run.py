@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from routeq_mqtt import (
+    BatchHandle,
     ConfigurationError,
     JobEvent,
     JobFailed,
     NoResult,
+    RequestFailed,
     ResultTimeout,
     SyncBus,
+    batch,
     chain,
     dispatch,
     on,
@@ -25,13 +28,17 @@ from routeq_mqtt import (
 from routeq_mqtt.testing import FakeBus, fake
 from tests.testing.jobs import (
     Again,
+    Breaks,
     Charge,
+    Grows,
     Impatient,
+    Last,
     Limited,
     Locked,
     Mail,
     Other,
     Parent,
+    Seldom,
     Single,
     Sum,
     ran,
@@ -140,14 +147,97 @@ async def test_jobs_without_an_end_are_an_error(bus: FakeBus) -> None:
     assert bus.failed == []  # none of the jobs hears of it: the test does
 
 
-async def test_what_a_scheduler_decides_is_refused(bus: FakeBus) -> None:
-    with pytest.raises(ConfigurationError, match=r"unique_key.*MemoryBus"):
-        await dispatch(Single())
-    with pytest.raises(ConfigurationError, match="chain"):
-        await chain(Other(), Other()).dispatch()
-    bus.assert_nothing_dispatched()
+async def test_what_else_a_scheduler_does_is_refused(bus: FakeBus) -> None:
+    with pytest.raises(ConfigurationError, match=r"queue.pause.*MemoryBus"):
+        await bus.pause("mail")
     await queue.bulk([Limited(), Limited()])
     assert ran == ["limited", "limited"]
+
+
+async def test_a_unique_job_is_there_once_until_it_is_over(bus: FakeBus) -> None:
+    first = await dispatch(Single(), delay=10)
+    assert await dispatch(Single()) == first
+    assert await queue.bulk([Single()]) == [first]
+    bus.assert_dispatched(Single, times=3)
+    await bus.travel(10)
+    assert ran == ["single"]
+    assert await dispatch(Single()) != first
+    assert ran == ["single", "single"]
+    waits = await dispatch(Single(), delay=10)
+    assert await waits.cancel() == "cancelled"
+    assert await dispatch(Single()) != waits
+    lapses = await dispatch(Single(), delay=100)
+    await bus.travel(61)
+    assert await dispatch(Single()) != lapses
+
+
+async def test_of_debounced_jobs_the_last_one_runs_and_of_throttled_ones_the_first(
+    bus: FakeBus,
+) -> None:
+    ids = set()
+    for number in range(3):
+        ids.add(await dispatch(Last(number=number)))
+        await bus.travel(5)
+    assert (len(ids), ran) == (1, [])
+    await bus.travel(5)
+    assert ran == [("last", 2)]
+    first = await dispatch(Seldom(number=1))
+    assert await dispatch(Seldom(number=2)) == first
+    await bus.travel(61)
+    assert await dispatch(Seldom(number=3)) != first
+    assert ran[1:] == [("seldom", 1), ("seldom", 3)]
+
+
+async def test_a_chain_runs_in_order_and_stops_where_a_job_fails(bus: FakeBus) -> None:
+    await chain(Mail(to="1"), Mail(to="2"), Mail(to="3")).dispatch(delay=10)
+    assert (await bus.size("mail")).held == 2
+    await bus.travel(10)
+    assert ran == [("mail", "1"), ("mail", "2"), ("mail", "3")]
+    ids = await chain(Breaks(), Mail(to="never")).dispatch()
+    assert (await bus.status(ids[1])).state == "held"
+    assert len(bus.failed) == 1
+    ids = await chain(Mail(to="x"), Mail(to="y"), Mail(to="z")).dispatch(delay=10)
+    assert await bus.cancel(ids[1]) == "cancelled"
+    await bus.travel(10)
+    assert [(await bus.status(job_id)).state for job_id in ids] == ["done"] + ["cancelled"] * 2
+
+
+async def test_a_batch_runs_its_callbacks(bus: FakeBus) -> None:
+    handle = await (
+        batch([Mail(to="a"), Grows()], name="mails")
+        .then(Mail(to="then")).catch(Mail(to="catch")).finally_(Mail(to="finally"))
+        .dispatch()
+    )  # fmt: skip
+    assert ran == [
+        ("mail", "a"), "grows", ("mail", "more"), ("mail", "then"), ("mail", "finally"),
+    ]  # fmt: skip
+    progress = await handle.progress()
+    assert (progress.name, progress.total, progress.done) == ("mails", 3, 3)
+    assert progress.finished_at is not None
+    with pytest.raises(RequestFailed, match="no batch has the id 'none'"):
+        await BatchHandle("none").progress()
+
+
+async def test_a_batch_with_a_failure_and_one_that_is_cancelled(bus: FakeBus) -> None:
+    await (
+        batch([Breaks(), Mail(to="a")])
+        .then(Mail(to="then")).catch(Mail(to="catch")).finally_(Mail(to="finally")).dispatch()
+    )  # fmt: skip
+    assert ran == [("mail", "a"), ("mail", "catch"), ("mail", "finally")]
+    ran.clear()
+    handle = await batch([Locked()]).finally_(Mail(to="over")).dispatch()
+    progress = await handle.cancel()
+    assert (progress.cancelled, progress.called_off) == (1, True)
+    await handle.add([Mail(to="too late")])
+    assert (await handle.progress()).cancelled == 2
+    await bus.travel(3600)
+    assert ran == [("try", 1), ("mail", "over")]
+
+
+async def test_a_batch_of_several_messages_begins_as_a_whole(bus: FakeBus) -> None:
+    handle = await batch(Mail(to=str(n)) for n in range(1_100)).then(Other()).dispatch()
+    assert (await handle.progress()).done == 1_100
+    assert [to for _, to in ran[:1_100]] == [str(n) for n in range(1_100)]
 
 
 async def test_hooks_hear_what_happens(bus: FakeBus) -> None:
