@@ -98,7 +98,7 @@ class OneWaits(OneAtATime):
 class Latest(Job):
     """The last one wins."""
 
-    debounce_for = 0.5
+    debounce_for = 1.5  # longer than two dispatches are apart on a machine that is busy
     page: int
     text: str
 
