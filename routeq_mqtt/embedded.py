@@ -95,6 +95,21 @@ class Access:
         return tls_context(self.tls_cert, self.tls_key, self.client_ca)
 
 
+class EmbeddedBroker(Broker):
+    """The broker, whose errors are those of this library."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigurationError: the address is in use, or the database cannot be used.
+        """
+        try:
+            await super().start()
+        except BrokerError as error:
+            raise ConfigurationError(str(error)) from None
+
+
 def make_broker(
     bind: str, db: Path | None, *, topics: Topics | None = None, access: Access | None = None
 ) -> Broker:
@@ -106,7 +121,7 @@ def make_broker(
     topics = topics or Topics()
     access = access or Access()
     try:
-        return Broker(
+        return EmbeddedBroker(
             bind,
             db=db,
             policy=EnvelopePolicy(topics),

@@ -91,12 +91,15 @@ class SqliteJournal:
         """
         try:
             db = await aiosqlite.connect(path, isolation_level=None)
-            for pragma in sql.OPEN:
-                await db.execute(pragma)
             version = next(iter(await db.execute_fetchall("PRAGMA user_version")))[0]
             if version > sql.VERSION:
                 await db.close()
-                raise StoreBroken(f"database {path} is of a later version ({version}): upgrade")
+                raise StoreBroken(
+                    f"database {path} is of schema version {version}, this broker knows up to "
+                    f"{sql.VERSION}: upgrade routeq-broker, or name another file with --db"
+                )
+            for pragma in sql.OPEN:
+                await db.execute(pragma)
             if version == 0:
                 await db.executescript(sql.SCHEMA)
             elif version == 1:

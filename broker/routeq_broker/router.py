@@ -111,6 +111,8 @@ class Router:
             NotAdmitted: the session is somebody else's, with all that waits in it.
         """
         session = self.sessions.get(client_id)
+        if session is not None and session.user is None and user is not None:
+            self._give_to(session, user)
         if session is not None and session.user != user:
             raise NotAdmitted(
                 f"the session {client_id!r} belongs to {session.user!r}, not to {user!r}",
@@ -136,6 +138,14 @@ class Router:
         session.stop_reserving()
         session.connection = connection
         return session, present
+
+    def _give_to(self, session: Session, user: str) -> None:
+        """Made before there were users, when it was anybody's: whoever may use its name gets it."""
+        session.user = user
+        self.journal.write(sql.SAVE_SESSION, session.client_id, session.window, user)
+        log.info(
+            "client=%s user=%s has its session of before there were users", session.client_id, user
+        )
 
     def resume(self, session: Session) -> None:
         """What waits for a session that has come (back)."""

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import yaml
 from routeq_mqtt.cli import make_app
 from routeq_mqtt.cli.table import markdown
 from tests.bed.process import ROOT
+from tests.deploy.dockerfile import DOCKER, instructions
 
 SYSTEMD = ROOT / "deploy" / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
-DOCKER = ROOT / "deploy" / "docker"
 
 
 def test_the_table_of_settings_is_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +105,6 @@ def test_docker_itself_accepts_the_compose_file() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def instructions() -> list[tuple[str, str]]:
-    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
-    lines = (line.partition(" ") for line in text.splitlines() if line and line[0] != "#")
-    return [(name, rest) for name, _, rest in lines]
-
-
 def test_the_image_is_small_not_root_and_watched() -> None:
     steps = instructions()
     names = [name for name, _ in steps]
@@ -123,24 +116,10 @@ def test_the_image_is_small_not_root_and_watched() -> None:
 
 
 @pytest.mark.slow
-def test_the_steps_of_the_dockerfile_run(tmp_path: Path) -> None:
+def test_the_steps_of_the_dockerfile_run(image: Path) -> None:
     """Its RUN lines of the first stage, in a folder instead of an image; then the program."""
-    source, target = tmp_path / "source", tmp_path / "opt"
-    ignored = shutil.ignore_patterns(".git", ".venv*", "*.log", ".*_cache", "__pycache__")
-    shutil.copytree(ROOT, source, ignore=ignored)
-    runs = [rest for name, rest in instructions()[: _second_stage()] if name == "RUN"]
-    assert len(runs) == 2
-    for run in runs:
-        line = run.replace("/source", str(source)).replace("/opt/routeq", str(target / "routeq"))
-        line = re.sub(r"^python ", f"{sys.executable} ", line)
-        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
-        assert done.returncode == 0, done.stderr
-    program = target / "routeq" / "bin" / "routeq-mqtt"
+    program = image / "bin" / "routeq-mqtt"
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("routeq-mqtt ")
     helped = subprocess.run([program, "broker", "--help"], capture_output=True, check=False)
     assert helped.returncode == 0
-
-
-def _second_stage() -> int:
-    return [number for number, (name, _) in enumerate(instructions()) if name == "FROM"][1]

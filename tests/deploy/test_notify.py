@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt.cli.notify import Notifier, notifying
-from tests.bed.bed import Bed
+from tests.bed.bed import Bed, free_port
 from tests.bed.jobs import BlocksTheLoop
+from tests.bed.process import Process
 from tests.bed.recorder import TIMEOUT
 
 
@@ -88,6 +89,23 @@ async def test_a_service_tells_systemd(bed: Bed, systemd: Systemd, service: str)
     process.send(signal.SIGTERM)
     await systemd.hears("STOPPING=1")
     assert await process.ended() == 0
+
+
+@pytest.mark.slow
+async def test_the_embedded_broker_tells_systemd(systemd: Systemd, tmp_path: Path) -> None:
+    broker = await Process.cli(
+        "broker", "broker", "--bind", f"127.0.0.1:{free_port()}",
+        "--db", str(tmp_path / "broker.db"), env=systemd.env,
+    )  # fmt: skip
+    try:
+        await systemd.hears("READY=1")
+        await systemd.hears("WATCHDOG=1", 3)
+        broker.send(signal.SIGTERM)
+        await systemd.hears("STOPPING=1")
+        assert await broker.ended() == 0
+    finally:
+        if broker.running:
+            await broker.kill()
 
 
 async def test_a_worker_whose_loop_hangs_is_silent(bed: Bed, systemd: Systemd) -> None:
