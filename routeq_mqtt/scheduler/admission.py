@@ -91,6 +91,7 @@ class Admission:
             (
                 row.id, row.queue, row.attempt, row.deliveries, row.state, row.run_at, seq,
                 row.durable, row.expires_at, row.envelope, row.chain, row.step, row.batch, row.lane,
+                row.era,
             ),
         )  # fmt: skip
         return row.id
@@ -111,7 +112,7 @@ class Admission:
             envelope = self._guard.rename(Envelope.decode(row.envelope), other, now)
         except RefusedJob:
             return False  # signed, and not with our keys: it remains a job of its own
-        values = (row.run_at, envelope.encode(), other)
+        values = (row.run_at, row.era, envelope.encode(), other)
         return bool(await work.run(sql_special.REPLACE_CONTENT, values))
 
     async def started(self, ids: Iterable[str]) -> None:

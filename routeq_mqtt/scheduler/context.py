@@ -16,8 +16,8 @@ from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.surroundings import Surroundings
-    from routeq_mqtt.clock import Clock
     from routeq_mqtt.presence.fleet import Fleet
+    from routeq_mqtt.scheduler.calendar import SteadyClock
     from routeq_mqtt.scheduler.orders import OrderBook
     from routeq_mqtt.scheduler.results import Results
     from routeq_mqtt.scheduler.store import Store
@@ -52,7 +52,7 @@ class Context:
     orders: OrderBook
     results: Results
     topics: Topics
-    clock: Clock
+    clock: SteadyClock
     fleet: Fleet
     surroundings: Surroundings
     hook: Hook = no_hook

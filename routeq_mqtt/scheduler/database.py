@@ -156,3 +156,10 @@ def _as_unavailable() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the database cannot be used now: {error}") from error
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
+        raise  # our own fault: another try would not help
+    except sqlite3.DatabaseError as error:  # SQLITE_CORRUPT, SQLITE_NOTADB
+        raise StoreUnavailable(
+            f"the database is damaged: {error}; stop the scheduler and recover the file "
+            "(sqlite3 OLD .recover | sqlite3 NEW)"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.scheduler.rows import NewFailed
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.record import FailedRecord
@@ -23,7 +24,15 @@ def new_failed(record: FailedRecord) -> NewFailed:
         worker=record.worker,
         failed_at=record.failed_at,
         record=record.encode(),
+        attempt=_attempt(record.envelope),
     )
+
+
+def _attempt(envelope: bytes) -> int | None:
+    try:
+        return Envelope.decode(envelope).attempt
+    except UnreadableMessage:
+        return None
 
 
 def expired(row: Row, now: float) -> NewFailed:

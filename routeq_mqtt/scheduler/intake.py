@@ -313,6 +313,7 @@ class Intake:
             deliveries=envelope.deliveries,
             state="delayed" if later else "parked",
             run_at=run_at if later and run_at is not None else now,
+            era=None if delay is None else self._context.clock.era,
             durable=durable,
             expires_at=envelope.expires_at,
             envelope=kept.encode(),

@@ -14,7 +14,7 @@ State = Literal["delayed", "parked", "released", "done", "held", "limited"]
 
 
 class StoreUnavailable(RouteqError):
-    """The database could not be written or read: disk full, read-only, locked. Nothing changed."""
+    """The database could not be written or read: full, read-only, damaged. Nothing changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class NewRow:
         run_at: when it is due, UTC epoch seconds.
         durable: its producer asked for it to be stored: its id is remembered for longer.
         envelope: what is published, as it is.
+        era: of the clock that `run_at` was counted by; None: it was given as a time of the day.
         charged: its worker died while it ran: `attempt` is one more than the message said.
         claim: the lock that it wants.
         chain, step: the chain that it is part of, and where in it.
@@ -42,6 +43,7 @@ class NewRow:
     expires_at: float | None
     envelope: bytes
     charged: bool = False
+    era: str | None = None
     claim: Claim | None = None
     chain: str | None = None
     step: int | None = None
@@ -68,7 +70,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFailed:
-    """A failed record to be kept; `record` is all of it, the other fields are for lists."""
+    """A failed record to be kept; `record` is all of it, the other fields are for lists.
+
+    Attributes:
+        attempt: that failed; a row that is at a later one, or over, drops the record. None: of a
+            message that has none.
+    """
 
     id: str
     queue: str
@@ -78,6 +85,7 @@ class NewFailed:
     worker: str | None
     failed_at: float
     record: bytes
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

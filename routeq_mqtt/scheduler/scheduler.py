@@ -19,6 +19,7 @@ from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
 from routeq_mqtt.scheduler.admission import Admission
 from routeq_mqtt.scheduler.balancer import Balancer
 from routeq_mqtt.scheduler.batches import Batches
+from routeq_mqtt.scheduler.calendar import Calendar, SteadyClock
 from routeq_mqtt.scheduler.census import Census
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
@@ -163,13 +164,14 @@ class Scheduler:
         orders = OrderBook(store.database)
         await orders.load()
         fleet = Fleet(self._topics)
-        results = Results(store.database, fleet, self._clock)
+        clock = SteadyClock(self._clock)
+        results = Results(store.database, fleet, clock)
         context = Context(
             store=store,
             orders=orders,
             results=results,
             topics=self._topics,
-            clock=self._clock,
+            clock=clock,
             fleet=fleet,
             surroundings=Surroundings(self._topics, SCHEDULER_CLIENT_ID),
             hook=self._hook,
@@ -208,6 +210,7 @@ class Scheduler:
         context.link.start()
         roles = {
             "intake": self._intake.run(),
+            "calendar": Calendar(context, store.database).run(),
             "feeder": Feeder(context, publisher).run(),
             "releaser": Releaser(context, publisher).run(),
             "ticker": ticker.run(),

@@ -8,6 +8,7 @@ from routeq_mqtt.scheduler.schema_devices import DEVICES
 from routeq_mqtt.scheduler.schema_limits import LIMITS
 from routeq_mqtt.scheduler.schema_queue_limits import QUEUE_LIMITS
 from routeq_mqtt.scheduler.schema_schedules import SCHEDULES
+from routeq_mqtt.scheduler.sql_calendar import ERA
 
 _VERSION_1 = """
 CREATE TABLE jobs (
@@ -160,7 +161,7 @@ END;
 
 MIGRATIONS = (
     _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, BATCHES, LIMITS, SCHEDULES,
-    DEVICES, QUEUE_LIMITS,
+    DEVICES, QUEUE_LIMITS, ERA,
 )  # fmt: skip
 """The script at position n makes version n + 1 of version n."""
 

@@ -18,11 +18,13 @@ COLUMNS = (
 
 # A row that is done, or has this delivery of this attempt already, drops the newcomer.
 TAKE = """
-INSERT INTO jobs (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs
+    (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope, era)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
-    run_at = excluded.run_at, expires_at = excluded.expires_at, envelope = excluded.envelope
+    run_at = excluded.run_at, expires_at = excluded.expires_at, envelope = excluded.envelope,
+    era = excluded.era
 WHERE jobs.state <> 'done'
     AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
 """
@@ -109,7 +111,10 @@ UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
 WHERE id = ? AND state <> 'done' AND attempt <= ?
 """
 FORGET = "DELETE FROM jobs WHERE id = ?"
-TOMBSTONE = "UPDATE jobs SET state = 'done', done_at = ?, envelope = x'' WHERE id = ?"
+TOMBSTONE = """
+UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
+WHERE id = ? AND state <> 'done' AND attempt <= coalesce(?, attempt)
+"""
 PURGE = """
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs WHERE state = 'done' AND durable = ? AND done_at < ?
@@ -117,10 +122,13 @@ DELETE FROM jobs WHERE id IN (
 )
 """
 
+# As with DONE: a worker that was given up may still tell of an attempt that is superseded.
 # Not INSERT OR REPLACE: that deletes, and what hangs on a forgotten record would happen.
 FAIL = """
 INSERT INTO failed (id, queue, job, reason, error, worker, failed_at, record)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
+    SELECT 1 FROM jobs WHERE id = ?1 AND (state = 'done' OR attempt > coalesce(?9, attempt))
+)
 ON CONFLICT (id) DO UPDATE SET
     job = excluded.job, reason = excluded.reason, error = excluded.error,
     worker = excluded.worker, failed_at = excluded.failed_at, record = excluded.record

@@ -9,12 +9,12 @@ SELECT state <> 'done' AND (?2, ?3) > (attempt, deliveries) FROM jobs WHERE id =
 TAKE = """
 INSERT INTO jobs
     (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope,
-     chain, step, batch, lane, special)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, TRUE)
+     chain, step, batch, lane, era, special)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, TRUE)
 ON CONFLICT (id) DO UPDATE SET
     attempt = excluded.attempt, deliveries = excluded.deliveries, state = excluded.state,
     run_at = excluded.run_at, expires_at = excluded.expires_at, envelope = excluded.envelope,
-    lane = excluded.lane, special = TRUE
+    lane = excluded.lane, era = excluded.era, special = TRUE
 """
 # One that a worker had before it was admitted.
 TURN_AWAY = """
@@ -24,7 +24,7 @@ UPDATE jobs SET state = 'done', outcome = 'turned away', done_at = ?, envelope =
 HOLDER = "SELECT job FROM locks WHERE key = ? AND until > ?"
 LOCK = "INSERT OR REPLACE INTO locks (key, job, until, ends) VALUES (?, ?, ?, ?)"
 REPLACE_CONTENT = """
-UPDATE jobs SET state = 'delayed', run_at = ?, envelope = ?
+UPDATE jobs SET state = 'delayed', run_at = ?, era = ?, envelope = ?
 WHERE id = ? AND attempt = 1 AND state IN ('delayed', 'parked', 'limited')
 """
 STARTED = "DELETE FROM locks WHERE job = ? AND ends = 'started'"

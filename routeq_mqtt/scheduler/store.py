@@ -72,7 +72,7 @@ class Store:
         async with self._db.transaction() as work:
             await work.many(sql.UNTAG, [(packet,) for packet in forget_untagged])
             await work.many(sql.TAG, untagged)
-            return await _insert(work, sql.TAKE, rows)
+            return await _insert(work, sql.TAKE, rows, [(row.era,) for row in rows])
 
     async def restore(self, rows: Sequence[NewRow]) -> int:
         """Take back what a dead worker held; how many. Draining a message twice changes nothing."""
@@ -173,7 +173,10 @@ class Store:
     # -- failed records ------------------------------------------------------------------------
 
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
-        """Keep failed records, and make tombstones of their rows."""
+        """Keep failed records, and make tombstones of their rows.
+
+        One of an attempt that the row has gone beyond, or of a job that is over, is dropped.
+        """
         async with self._db.transaction() as work:
             await keep_failed(work, records, at)
 
@@ -240,11 +243,11 @@ async def keep_failed(work: Transaction, records: Sequence[NewFailed], at: float
     await work.many(
         sql.FAIL,
         [
-            (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record)
+            (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record, r.attempt)
             for r in {record.id: record for record in records}.values()
         ],
     )
-    await work.many(sql.TOMBSTONE, [(at, record.id) for record in records])
+    await work.many(sql.TOMBSTONE, [(at, record.id, record.attempt) for record in records])
 
 
 async def _insert(

@@ -67,6 +67,7 @@ class Bed:
         self.broker: Process | None = None
         self.processes: list[Process] = []
         self.extra_conf: list[str] = []
+        self.extra_env: dict[str, str] = {}
 
     @property
     def env(self) -> dict[str, str]:
@@ -74,6 +75,7 @@ class Bed:
             "ROUTEQ_URL": self.url,
             "ROUTEQ_TEST_RECORDER": str(self.recorder.port),
             "COLUMNS": "200",
+            **self.extra_env,
         }
 
     @property

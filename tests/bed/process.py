@@ -15,6 +15,9 @@ from tests.bed.recorder import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
+ENTRY = "ROUTEQ_TEST_ENTRY"
+"""The module that runs as routeq-mqtt; default: its own."""
+
 
 class Process:
     """A child process; what it prints is kept, and can be waited for."""
@@ -43,7 +46,7 @@ class Process:
     @classmethod
     async def cli(cls, name: str, *arguments: str, env: Mapping[str, str]) -> Process:
         """Start a routeq-mqtt command."""
-        command = (sys.executable, "-m", "routeq_mqtt.cli", *arguments)
+        command = (sys.executable, "-m", env.get(ENTRY, "routeq_mqtt.cli"), *arguments)
         return await cls.start(name, *command, env=env)
 
     async def _read(self) -> None:

@@ -1,5 +1,7 @@
 """python -m tests.faults --minutes 30 --seed 7: chaos on each broker, and what came of it.
 
+--flapping 60: only a network that is cut once a second, so often.
+
 Ends with 1 if a job was lost, or ran twice without one of the known causes.
 """
 
@@ -7,18 +9,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import platform
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.bed.bed import KINDS, Bed, Kind, mosquitto
 from tests.bed.recorder import Recorder
 from tests.faults.chaos import Chaos
+from tests.faults.flapping import flapping_minute
 from tests.faults.site import Site
 from tests.faults.verdict import Verdict, shown
 
@@ -35,33 +40,51 @@ class Result(NamedTuple):
     steps: Counter[str]
 
 
-async def run(kind: Kind, minutes: float, seed: int, folder: Path) -> Result:
-    """Chaos on one broker; the folder keeps ledger, databases and logs."""
+@contextlib.asynccontextmanager
+async def on_site(kind: Kind, folder: Path) -> AsyncIterator[Site]:
+    """A site with a broker that runs; the folder keeps ledger, databases and logs."""
     recorder = Recorder()
     await recorder.start()
     bed = Bed(kind, folder, recorder)
     site = Site(bed)
-    chaos = Chaos(site, seed, lambda name: print(f"{kind}: {name}", file=sys.stderr))  # noqa: T201
     try:
         await bed.start_broker()
-        await chaos.run(minutes * 60)
-        verdict = await site.settled(_SETTLES_WITHIN)
+        yield site
     finally:
         site.keep_logs()
-        await chaos.close()
         await bed.close()
         await recorder.stop()
         site.ledger.close()
+
+
+async def flapping(kind: Kind, cuts: int, folder: Path) -> tuple[Result, str]:
+    """A network that is cut once a second on one broker; what came of it, and when work went on."""
+    async with on_site(kind, folder) as site:
+        back = await flapping_minute(site, cuts=cuts, every=1.0)
+        verdict = await site.settled(_SETTLES_WITHIN)
+    done = Counter({"network cut": cuts, "- after which that worker ended a job": len(back)})
+    return Result(kind, cuts / 60, verdict, done, Counter()), shown(back)
+
+
+async def run(kind: Kind, minutes: float, seed: int, folder: Path) -> Result:
+    """Chaos on one broker."""
+    async with on_site(kind, folder) as site:
+        chaos = Chaos(site, seed, lambda name: print(f"{kind}: {name}", file=sys.stderr))  # noqa: T201
+        try:
+            await chaos.run(minutes * 60)
+            verdict = await site.settled(_SETTLES_WITHIN)
+        finally:
+            await chaos.close()
     kinds = Counter(line["kind"] for line in site.ledger.lines() if line["event"] == "fault")
     steps = Counter({name: n for name, n in kinds.items() if " at " in name})
     return Result(kind, minutes, verdict, chaos.done, steps)
 
 
-def table(results: list[Result], seed: int) -> str:
+def table(results: list[Result], arguments: str) -> str:
     """As Markdown, for docs/reliability.md."""
     heads = " | ".join(result.kind for result in results)
     lines = [
-        f"`python -m tests.faults --minutes {results[0].minutes:g} --seed {seed}`, "
+        f"`python -m tests.faults {arguments}`, "
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, {platform.machine()}, "
         f"Python {platform.python_version()}",
         "",
@@ -100,6 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="on each broker")
     parser.add_argument("--seed", type=int, default=0, help="the same mixture again")
+    parser.add_argument("--flapping", type=int, metavar="CUTS", help="only that, once a second")
     parser.add_argument("--broker", choices=[*KINDS, "both"], default="both")
     parser.add_argument("--keep", type=Path, help="folder for ledgers, databases and logs")
     options = parser.parse_args()
@@ -110,11 +134,21 @@ def main() -> int:
         print("mosquitto is not installed: left out", file=sys.stderr)  # noqa: T201
     keep = options.keep or Path(tempfile.mkdtemp(prefix="routeq-chaos-"))
     results = []
+    back = []
     for kind in kinds:
         folder = keep / kind
         folder.mkdir(parents=True)
-        results.append(asyncio.run(run(kind, options.minutes, options.seed, folder)))
-    print(table(results, options.seed))  # noqa: T201
+        if options.flapping:
+            result, times = asyncio.run(flapping(kind, options.flapping, folder))
+            back.append(times)
+        else:
+            result = asyncio.run(run(kind, options.minutes, options.seed, folder))
+        results.append(result)
+    if options.flapping:
+        print(table(results, f"--flapping {options.flapping}"))  # noqa: T201
+        print(f"| a cut to the next job that worker ended | {' | '.join(back)} |")  # noqa: T201
+    else:
+        print(table(results, f"--minutes {options.minutes:g} --seed {options.seed}"))  # noqa: T201
     bad = [r for r in results if r.verdict.lost or r.verdict.unexplained]
     for result in bad:
         print(  # noqa: T201

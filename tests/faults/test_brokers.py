@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import time
 
 import pytest
 
 from tests.bed.proxy import Liar, Proxy
+from tests.faults.clock import WallClock
+from tests.faults.flapping import flap
+from tests.faults.jobs import Work
 from tests.faults.site import Site
 
 LOAD = ("--rate", "150", "--seconds", "0.05")
@@ -74,10 +78,7 @@ async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str
         await site.until("end", site.count("end") + 300)
         proxy.heal()
     else:
-        site.fault("network flapping", cut, lasts=8.0)
-        for _ in range(8):
-            proxy.cut()
-            await site.until("end", site.count("end") + 100)
+        await flap(site, proxy, cut, cuts=20)
     await site.end_producers()
     verdict = await site.settled()
     verdict.assert_sound()
@@ -85,6 +86,45 @@ async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str
         assert not verdict.doubled
     await site.start_worker()
     await proxy.stop()
+
+
+async def test_the_wall_clock_is_set_back_and_forth(site: Site) -> None:
+    """Of every process but mosquitto: nothing is lost, nothing runs twice, nobody is given up."""
+    clock = WallClock(site.bed.folder)
+    site.bed.extra_env = clock.env
+    if site.bed.shares_queue:
+        await site.bed.restart_broker()
+    await site.start_scheduler()
+    for _ in range(2):
+        await site.start_worker("--concurrency", "5")
+    async with site.bed.bus() as bus:
+        await bus.later(1800.0, Work(key="in half an hour"))
+        await bus.dispatch(Work(key="at a time"), run_at=time.time() + 1800.0)
+        await site.start_producer("plain", *LOAD)
+        await site.start_producer("later", "--delayed", "0.5", "--failing", "0.2", *LOAD)
+        await site.until("end", 100)
+        for ahead in (3600.0, -3600.0, 0.0):
+            clock.set(ahead)
+            await _said(site, "the system clock was set")
+            await site.until("end", site.count("end") + 300)
+        await site.end_producers()
+        verdict = await site.settled()
+        verdict.assert_sound()
+        assert not verdict.doubled
+        keys = [line["key"] for line in site.events("end")]
+        assert keys.count("at a time") == 1
+        assert "in half an hour" not in keys
+        sizes = await bus.requests.call("sizes")
+        assert sizes["default"]["delayed"] == 1
+    assert site.scheduler is not None
+    for word in ("adopting", "silent", "parked again"):
+        assert word not in site.scheduler.output
+
+
+async def _said(site: Site, text: str) -> None:
+    assert site.scheduler is not None
+    times = sum(text in line for line in site.scheduler.lines)
+    await site.scheduler.says(text, times + 1)
 
 
 async def _until_ended(site: Site, keys: set[str]) -> None:

@@ -129,6 +129,32 @@ async def test_counts_follow_every_change(store: Store) -> None:
     assert await store.counts() == {"elsewhere": Counts(parked=1)}
 
 
+@pytest.mark.parametrize("attempt", [1, 2, 3, None])
+async def test_a_late_failed_record_does_not_end_a_later_attempt(
+    store: Store, attempt: int | None
+) -> None:
+    await store.take([row("x", attempt=2)])
+    await store.fail([failed("x", attempt=attempt)], at=1.0)
+    found = await store.get("x")
+    assert found is not None
+    superseded = attempt == 1
+    assert found.state == ("parked" if superseded else "done")
+    assert (await store.failed_get("x") is None) == superseded
+
+
+async def test_a_late_failed_record_of_a_job_that_is_done_is_dropped(store: Store) -> None:
+    await store.take([row("x", attempt=2)])
+    await store.done([("x", 2)], at=1.0)
+    for attempt in (1, 2):
+        await store.fail([failed("x", attempt=attempt)], at=2.0)
+    assert await store.failed_get("x") is None
+
+
+async def test_a_failed_record_without_a_row_is_kept(store: Store) -> None:
+    await store.fail([failed("x", attempt=1)], at=1.0)
+    assert await store.failed_get("x") is not None
+
+
 async def test_tombstones_go_when_they_are_old(store: Store) -> None:
     await store.take([row("durable", durable=True), row("other")])
     await store.done([("durable", 1), ("other", 1)], at=100.0)
@@ -248,6 +274,23 @@ async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(store:
     assert await store.counts() == {"q": Counts(parked=1)}
     await db.execute_fetchall("PRAGMA max_page_count = 100000")
     assert await store.take(big) == 18
+
+
+async def test_a_damaged_database_is_unavailable_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    one = await Store.open(path)
+    await one.take([row(str(number), envelope=bytes(5_000)) for number in range(100)])
+    await one.close()
+    one = await Store.open(path)
+    with path.open("r+b") as file:
+        for page in range(path.stat().st_size // 8192, path.stat().st_size // 4096):
+            file.seek(page * 4096)
+            file.write(b"damage" * 100)
+    with pytest.raises(StoreUnavailable, match=r"damaged: .* malformed; .* recover"):
+        await one.parked("q", 1_000)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await one.take([row(f"new {number}", envelope=bytes(5_000)) for number in range(100)])
+    await one.close()
 
 
 async def test_what_changed_since_it_was_read_is_not_released(store: Store) -> None:
