@@ -55,10 +55,14 @@ class SteadyClock:
         """Seconds that only ever grow."""
         return self._clock.monotonic()
 
+    def wall(self) -> float:
+        """The system's own UTC epoch seconds, for what others compare with theirs: signatures."""
+        return self._clock.now()
+
     @property
     def behind(self) -> float:
         """Seconds that the system's wall clock is ahead of this one; negative: behind it."""
-        return self._clock.now() - self.now()
+        return self.wall() - self.now()
 
     def next_era(self) -> str:
         """The name of the era after the next step."""

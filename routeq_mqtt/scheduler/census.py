@@ -40,12 +40,21 @@ class Census:
         self._moved: set[str] = set()
         self._adopted: set[str] = set()
         self._turn = asyncio.Lock()
+        self._incomplete_until = 0.0
         publisher.releasing = self._released
 
     @property
     def open(self) -> bool:
         """Whether answers are still missing."""
         return bool(self._asked)
+
+    def expect_workers(self, seconds: float) -> None:
+        """So long some workers may not have been heard of: no row is parked for want of a holder.
+
+        A broker that lost its memory has forgotten who was there; a scheduler that has just started
+        learns it from the workers themselves, as they come back.
+        """
+        self._incomplete_until = self._context.clock.monotonic() + seconds
 
     async def ask(self) -> None:
         """Begin: every row that is released now, to every session that may hold it.
@@ -122,6 +131,8 @@ class Census:
 
     async def _close_if_complete(self) -> None:
         if self._sessions or not (self._asked or self._done):
+            return
+        if self._asked and self._context.clock.monotonic() < self._incomplete_until:
             return
         number = self._number
         if not await self._report_done(number):

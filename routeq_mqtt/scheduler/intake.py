@@ -274,7 +274,7 @@ class Intake:
                 dispatched_at=now,
             )
             if guard.dresses:
-                envelope = guard.dress(envelope, now)
+                envelope = guard.dress(envelope, self._context.clock.wall())
             batch.rows.append(self._row(envelope, job_id, one.queue, durable=False))
 
     async def _tag(self, message: Message, batch: Batch) -> str:

@@ -160,7 +160,7 @@ class Registrar:
             run_at=None,
             expires_at=None,
         )
-        guard, now = self._context.guard, self._context.clock.now()
+        guard, now = self._context.guard, self._context.clock.wall()
         if named or record.reason != REFUSED:
             again = guard.run_again(again, now)
         elif guard.signer is not None:

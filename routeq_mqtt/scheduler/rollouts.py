@@ -176,7 +176,7 @@ class Rollouts:
     def _row(self, request: Request, device: str, number: int, now: float) -> NewRow:
         job_id, queue = f"{request.id}@{device}", device_queue(device, "broadcast: device")
         options = request.envelope.options | {"batch": request.id, "admitted": True}
-        envelope = self._context.guard.rename(request.envelope, job_id, now)
+        envelope = self._context.guard.rename(request.envelope, job_id, self._context.clock.wall())
         envelope = envelope.evolve(queue=queue, stored=True, options=options)
         row = NewRow(
             id=job_id,

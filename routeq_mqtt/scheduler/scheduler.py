@@ -34,7 +34,7 @@ from routeq_mqtt.scheduler.limiter import Limiter
 from routeq_mqtt.scheduler.limits import Limits
 from routeq_mqtt.scheduler.orders import OrderBook
 from routeq_mqtt.scheduler.publisher import FEED_WINDOW, Publisher
-from routeq_mqtt.scheduler.reaper import LOST_AFTER, Reaper
+from routeq_mqtt.scheduler.reaper import LOST_AFTER, PATIENCE, Reaper
 from routeq_mqtt.scheduler.registrar import Registrar
 from routeq_mqtt.scheduler.releaser import Releaser
 from routeq_mqtt.scheduler.results import Results
@@ -358,6 +358,8 @@ class Scheduler:
         """After each connect, ask who holds what."""
         while True:
             connection = await self._context.link.ready()
+            if not (self.online.is_set() or self._context.surroundings.shares_queue):
+                self._expect_workers()
             await self._ask(self._census.ask)
             self._context.fleet_changed.fire()
             self._context.parked.fire()
@@ -367,6 +369,16 @@ class Scheduler:
                 self.online.set()
                 log.info("scheduler instance=%s online", self._status.instance)
             await self._keep_asking(connection)
+
+    def _expect_workers(self) -> None:
+        """Those that the broker has forgotten come back by themselves; then all are asked."""
+        self._census.expect_workers(PATIENCE)
+
+        def ask_all() -> None:
+            self._census_due = True
+            self._fleet_moved.fire()
+
+        asyncio.get_running_loop().call_later(PATIENCE, ask_all)
 
     async def _keep_asking(self, connection: Connection) -> None:
         """Sessions that do not answer once more; all of them where we may have sent to nobody."""

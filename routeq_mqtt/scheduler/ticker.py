@@ -101,7 +101,7 @@ class Ticker:
         headers = envelope.headers | {"schedule": entry.schedule.name, "tick": at}
         envelope = envelope.evolve(id=job_id, dispatched_at=now, headers=headers)
         if self._context.guard.dresses:
-            envelope = self._context.guard.dress(envelope, now)
+            envelope = self._context.guard.dress(envelope, self._context.clock.wall())
         await self._intake.take(envelope)
 
     # -- requests ------------------------------------------------------------------------------

@@ -62,7 +62,9 @@ async def flapping(kind: Kind, cuts: int, folder: Path) -> tuple[Result, str]:
     async with on_site(kind, folder) as site:
         back = await flapping_minute(site, cuts=cuts, every=1.0)
         verdict = await site.settled(_SETTLES_WITHIN)
-    done = Counter({"network cut": cuts, "- after which that worker ended a job": len(back)})
+    done = Counter(
+        {"network cut": cuts, "- after which that worker started a job within a second": len(back)}
+    )
     return Result(kind, cuts / 60, verdict, done, Counter()), shown(back)
 
 
@@ -146,7 +148,7 @@ def main() -> int:
         results.append(result)
     if options.flapping:
         print(table(results, f"--flapping {options.flapping}"))  # noqa: T201
-        print(f"| a cut to the next job that worker ended | {' | '.join(back)} |")  # noqa: T201
+        print(f"| a cut to the next job that worker started | {' | '.join(back)} |")  # noqa: T201
     else:
         print(table(results, f"--minutes {options.minutes:g} --seed {options.seed}"))  # noqa: T201
     bad = [r for r in results if r.verdict.lost or r.verdict.unexplained]

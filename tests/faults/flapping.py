@@ -20,10 +20,11 @@ async def flap(
 
     Args:
         cuts: how often.
-        every: seconds between two cuts; None: as soon as that worker has ended a job again.
+        every: seconds between two cuts; None: as soon as that worker has started a job again, which
+            it does on a live connection only.
 
     Returns:
-        Seconds from each cut to the next job that it ended, where it came to that.
+        Seconds from each cut to the next job that it started, where it came to that.
     """
     back = []
     for _ in range(cuts):
@@ -33,7 +34,7 @@ async def flap(
         seen = len(site.ledger.lines())
         limit = 60.0 if every is None else every
         while time.monotonic() - began < limit:
-            if any(_ended(line, worker) for line in site.ledger.lines()[seen:]):
+            if any(_started(line, worker) for line in site.ledger.lines()[seen:]):
                 back.append(time.monotonic() - began)
                 break
             await asyncio.sleep(0.02)
@@ -44,8 +45,8 @@ async def flap(
     return back
 
 
-def _ended(line: dict[str, object], worker: Process) -> bool:
-    return line["event"] == "end" and line["pid"] == worker.pid
+def _started(line: dict[str, object], worker: Process) -> bool:
+    return line["event"] == "start" and line["pid"] == worker.pid
 
 
 async def flapping_minute(site: Site, *, cuts: int, every: float) -> list[float]:

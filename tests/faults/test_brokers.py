@@ -88,6 +88,28 @@ async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str
     await proxy.stop()
 
 
+async def test_broker_and_scheduler_forget_who_is_there(site: Site) -> None:
+    """A stored job that a worker runs meanwhile does not run twice: its worker comes back."""
+    if site.bed.shares_queue:
+        pytest.skip("the embedded broker with a database forgets nobody")
+    await site.start_scheduler()
+    worker = await site.start_worker()
+    async with site.bed.bus() as bus:
+        await bus.dispatch(Work(key="held", seconds=8.0), confirm="stored")
+    await site.until("start", 1)
+    worker.send(signal.SIGSTOP)  # it is back later than everybody else
+    await site.stop_broker(signal.SIGKILL)
+    await site.kill_scheduler()
+    await site.bed.start_broker()
+    await site.start_scheduler()
+    await site.start_worker()
+    worker.send(signal.SIGCONT)
+    await site.until("end", 1)
+    async with site.bed.bus() as bus:
+        await site.bed.ask_until(bus, "sizes", lambda sizes: not sizes)
+    assert site.count("start") == site.count("end") == 1
+
+
 async def test_the_wall_clock_is_set_back_and_forth(site: Site) -> None:
     """Of every process but mosquitto: nothing is lost, nothing runs twice, nobody is given up."""
     clock = WallClock(site.bed.folder)
