@@ -1,0 +1,126 @@
+"""Makes failed records: what went wrong with a job, in words and with its whole message."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from routeq_mqtt.errors import UnsupportedVersion
+from routeq_mqtt.wire.record import FailedRecord
+from routeq_mqtt.worker.outcome import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.errors import UnreadableMessage
+    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.security.guard import Guard
+    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.worker.held import Held
+
+log = logging.getLogger(__name__)
+
+_TRACEBACK_CHARS = 4_000
+_MOST_SEALED = 2_800
+"""Characters of a text that is sealed: in base64 it stays whole within a record's limit."""
+
+DIED = "worker died while running it"
+
+
+class Failing:
+    """Turns what went wrong into outcomes.
+
+    Args:
+        worker: its id.
+        clock: what time it is.
+        guard: seals words of a sealed job.
+        call_failed: calls a job's `failed()`.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        clock: Clock,
+        guard: Guard,
+        call_failed: Callable[[Job, BaseException], Awaitable[None]],
+    ) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._guard = guard
+        self._call_failed = call_failed
+
+    def failed(
+        self, held: Held, envelope: Envelope, job: Job, reason: str, error: BaseException
+    ) -> Failed:
+        """It ran, and that was its last attempt."""
+        log.warning(
+            "job=%s id=%s queue=%s attempt=%d outcome=failed reason=%r error=%s",
+            envelope.job,
+            held.job_id,
+            held.queue,
+            envelope.attempt,
+            reason,
+            self.words(envelope, error),
+        )
+        attempts = [*envelope.errors, self.error(envelope, error)]
+        record = self._record(held, reason, self.words(envelope, error), attempts)
+        return Failed(record, lambda: self._call_failed(job, error))
+
+    def died(self, held: Held, envelope: Envelope, job: Job) -> Failed:
+        """Workers that ran it died, too often."""
+        error = RuntimeError(f"{DIED} ({envelope.deaths} times)")
+        record = self._record(held, DIED, str(error), list(envelope.errors))
+        return Failed(record, lambda: self._call_failed(job, error), hook_last=True)
+
+    def unreadable(self, held: Held, error: UnreadableMessage) -> Failed:
+        """It is no envelope, or one of a later version."""
+        version = isinstance(error, UnsupportedVersion)
+        return self.refused(held, "unsupported version" if version else "unreadable", str(error))
+
+    def refused(self, held: Held, reason: str, error: str) -> Failed:
+        """It is not run at all."""
+        log.warning(
+            "id=%s queue=%s outcome=failed reason=%r error=%s",
+            held.job_id,
+            held.queue,
+            reason,
+            error,
+        )
+        errors = list(held.envelope.errors) if held.envelope is not None else []
+        return Failed(self._record(held, reason, error, errors))
+
+    def error(self, envelope: Envelope, error: BaseException) -> dict[str, Any]:
+        """An error of one attempt, as it travels."""
+        trace = "".join(traceback.format_exception(error))
+        return {
+            "attempt": envelope.attempt,
+            "type": type(error).__name__,
+            "message": self._guard.words(str(error)[:1_000], envelope),
+            "traceback": self._guard.words(
+                trace[-(_MOST_SEALED if envelope.extra else _TRACEBACK_CHARS) :], envelope
+            ),
+            "worker": self._worker,
+            "at": self._clock.now(),
+        }
+
+    def words(self, envelope: Envelope, error: BaseException) -> str:
+        """An error in one line; sealed where the job is."""
+        text = f"{type(error).__name__}: {error}"
+        return self._guard.words(text[:_MOST_SEALED] if envelope.extra else text, envelope)
+
+    def _record(
+        self, held: Held, reason: str, error: str, attempts: list[dict[str, Any]]
+    ) -> FailedRecord:
+        return FailedRecord(
+            id=held.job_id,
+            queue=held.queue,
+            job=held.envelope.job if held.envelope is not None else None,
+            reason=reason,
+            error=error,
+            attempts=attempts,
+            worker=self._worker,
+            failed_at=self._clock.now(),
+            envelope=held.payload,
+        )
