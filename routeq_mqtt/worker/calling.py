@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.worker.limit import TimeLimit
 
 log = logging.getLogger(__name__)
+
+
+_is_async = functools.lru_cache(maxsize=1024)(inspect.iscoroutinefunction)
 
 
 class Caller:
@@ -38,12 +43,18 @@ class Caller:
         self._processes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def handle(self, job: Job, envelope: Envelope) -> object:
-        """Call `handle()` with the middleware around it; what it returns."""
+    async def handle(self, job: Job, envelope: Envelope, limit: TimeLimit) -> object:
+        """Call `handle()` with the middleware around it; what it returns.
+
+        Args:
+            job: whose.
+            envelope: that it came in.
+            limit: of this run; stopped while a process starts.
+        """
 
         def call(inner: Job) -> Coroutine[Any, Any, object]:
             if type(inner).executor == "process":
-                return self._processes.run(inner, envelope)
+                return self._processes.run(inner, envelope, limit)
             return self._call(inner.handle)
 
         chain = around(type(job))
@@ -62,7 +73,7 @@ class Caller:
             log.exception("failed() of job=%s id=%s raised", type(job).__name__, job.job_id)
 
     async def _call(self, handler: Callable[..., Any], *args: object) -> object:
-        if inspect.iscoroutinefunction(handler):
+        if _is_async(getattr(handler, "__func__", handler)):
             return await handler(*args)
         return await self._call_in_thread(handler, *args)
 

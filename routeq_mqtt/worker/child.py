@@ -1,7 +1,8 @@
 """A process that runs jobs one after the other: `python -m routeq_mqtt.worker.child FD`.
 
-It reads frames from a socket that it was given, four bytes of length and msgpack, and answers each.
-It ends as soon as the worker has closed the other end, for whatever reason, a kill -9 included.
+It reads frames from a socket that it was given, four bytes of length and msgpack. To each it says
+that the job begins, what the job says of its progress, and at last the answer. It ends as soon as
+the worker has closed the other end, for whatever reason, a kill -9 included.
 """
 
 from __future__ import annotations
@@ -23,20 +24,12 @@ from typing import Any
 
 from routeq_mqtt.errors import Fail, PackingError, Release, Retry
 from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.job.job import set_reporter
 from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.wire.packing import pack, unpack
+from routeq_mqtt.wire.packing import unpack
+from routeq_mqtt.worker.words import Words, frame
 
 log = logging.getLogger(__name__)
-
-
-def frame(value: object) -> bytes:
-    """As it travels.
-
-    Raises:
-        PackingError: it cannot.
-    """
-    packed = pack(value)
-    return len(packed).to_bytes(4, "big") + packed
 
 
 def main() -> None:
@@ -46,10 +39,11 @@ def main() -> None:
     # what a job starts itself must not inherit that.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
+    words = Words(there.sendall)
     questions: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(there, questions), daemon=True).start()
     while True:
-        there.sendall(_answer(questions.get()))
+        words.last(_answer(questions.get(), words))
 
 
 def _read(there: socket.socket, questions: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -61,9 +55,9 @@ def _read(there: socket.socket, questions: queue.SimpleQueue[dict[str, Any]]) ->
     os._exit(0)
 
 
-def _answer(question: dict[str, Any]) -> bytes:
+def _answer(question: dict[str, Any], words: Words) -> bytes:
     try:
-        value = _run(question)
+        value = _run(question, words)
     except (KeyboardInterrupt, SystemExit) as error:
         return frame({"error": _told(RuntimeError(f"handle() raised {type(error).__name__}"))})
     except BaseException as error:  # noqa: BLE001 - the job boundary
@@ -75,10 +69,15 @@ def _answer(question: dict[str, Any]) -> bytes:
         return frame({"value": None})
 
 
-def _run(question: dict[str, Any]) -> object:
-    envelope = Envelope.decode(question["envelope"])
-    _load(question["module"], question["main"])
-    result = from_envelope(envelope).handle()
+def _run(question: dict[str, Any], words: Words) -> object:
+    try:
+        envelope = Envelope.decode(question["envelope"])
+        _load(question["module"], question["main"])
+        job = from_envelope(envelope)
+        set_reporter(job, words.reporter())
+    finally:
+        words.begin()
+    result = job.handle()
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.begun import Begun
 from routeq_mqtt.errors import (
     Fail,
     PackingError,
@@ -27,6 +28,7 @@ from routeq_mqtt.wire.record import REFUSED
 from routeq_mqtt.wire.result import JobResult
 from routeq_mqtt.worker.calling import Caller
 from routeq_mqtt.worker.failing import Failing
+from routeq_mqtt.worker.limit import TimeLimit
 from routeq_mqtt.worker.outcome import Again, Done, Outcome, Unadmitted
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 
@@ -153,10 +155,10 @@ class Executor:
     # -- running -------------------------------------------------------------------------------
 
     async def _run(self, held: Held, envelope: Envelope, job: Job, policy: RetryPolicy) -> Outcome:
-        scope = asyncio.timeout(policy.timeout)
+        limit = TimeLimit(policy.timeout)
         try:
-            async with scope:
-                value = await self._caller.handle(job, envelope)
+            run = Begun(self._caller.handle(job, envelope, limit))
+            value = run.value if run.over else await limit.over(run)
         except Fail as error:
             return self._failing.failed(held, envelope, job, "failed on purpose", error)
         except Release as error:
@@ -168,7 +170,7 @@ class Executor:
                 raise
             return self._next(held, envelope, job, policy, error, None)  # something it awaited was
         except Exception as error:  # noqa: BLE001 - the job boundary
-            if scope.expired() and isinstance(error, TimeoutError):
+            if limit.expired and isinstance(error, TimeoutError):
                 error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
                 return self._next(held, envelope, job, policy, error, None, timed_out=True)
             return self._next(held, envelope, job, policy, error, None)

@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import Fail, JobProcessDied, Release, Retry
 from routeq_mqtt.wire.packing import unpack
-from routeq_mqtt.worker.child import frame
+from routeq_mqtt.worker.words import frame
 
 if TYPE_CHECKING:
     from routeq_mqtt.job.job import Job
     from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.worker.limit import TimeLimit
 
 log = logging.getLogger(__name__)
+
+_START_LIMIT = 60.0
+"""Seconds for a process to start and to import what its job needs."""
 
 
 class Processes:
@@ -35,24 +39,29 @@ class Processes:
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
 
-    async def run(self, job: Job, envelope: Envelope) -> object:
+    async def run(self, job: Job, envelope: Envelope, limit: TimeLimit) -> object:
         """Run ``handle()`` of a job in a child; its result.
 
-        A cancellation (a timeout, too) kills the child.
+        A cancellation (a timeout, too) kills the child. Its start, and the import of what the job
+        needs, do not count against `limit`.
 
         Raises:
-            JobProcessDied: the child ended first; says how.
+            JobProcessDied: the child did not start, or ended first; says how.
             Exception: what ``handle()`` raised, with the child's traceback as its cause.
         """
+        limit.stop()
         child = await self._child()
         try:
-            answer = await child.ask(
+            await child.begin(
                 {
                     "envelope": _plain(job, envelope).encode(),
                     "module": type(job).__module__,
                     "main": getattr(sys.modules.get("__main__"), "__file__", None),
                 }
             )
+            limit.go_on()
+            while "progress" in (answer := await child.hear()):
+                job.progress(*answer["progress"])
         except BaseException:
             self._all.discard(child)
             await asyncio.shield(child.kill())
@@ -116,9 +125,17 @@ class _Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def begin(self, question: dict[str, Any]) -> None:
+        """Returns when ``handle()`` is called, or the question is answered already."""
+        self._writer.write(frame(question))
         try:
-            self._writer.write(frame(question))
+            async with asyncio.timeout(_START_LIMIT):
+                await self.hear()
+        except TimeoutError:
+            raise JobProcessDied(f"its process did not start within {_START_LIMIT} s") from None
+
+    async def hear(self) -> dict[str, Any]:
+        try:
             size = int.from_bytes(await self._reader.readexactly(4), "big")
             answer: dict[str, Any] = unpack(await self._reader.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError):

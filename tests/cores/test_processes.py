@@ -20,6 +20,7 @@ from tests.cores.jobs import (
     Spins,
     Waits,
 )
+from tests.cores.slow_start import ImportsLong
 
 
 async def _worker(bed: Bed, *flags: str) -> Process:
@@ -57,6 +58,15 @@ async def test_a_timeout_kills_the_process_and_nothing_else_waits(bed: Bed) -> N
     with pytest.raises(ProcessLookupError):
         os.kill(spun, 0)
     assert worker.running
+
+
+async def test_the_start_of_the_process_does_not_count_against_the_timeout(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", "--app", "tests.cores.slow_start")
+    async with bed.bus() as bus:
+        await bus.dispatch(ImportsLong())
+        await bed.recorder.count("ran", 1)
+    assert bed.recorder.named("ran")[0]["attempt"] == 1
 
 
 @pytest.mark.parametrize(("how", "said"), [("exit", "exit code 7"), ("fault", "SIGSEGV")])

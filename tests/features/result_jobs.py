@@ -58,6 +58,18 @@ class TellsProgress(Job):
         return number
 
 
+class TellsProgressFromAProcess(Job):
+    """As above, from a process of its own."""
+
+    result_ttl = 60
+    executor = "process"
+
+    def handle(self) -> int:
+        for number in range(1, 10_001):
+            self.progress(number, 10_000, "computing")
+        return number
+
+
 class TellsAndWaits(Job):
     result_ttl = 60
 

@@ -21,6 +21,7 @@ from tests.features.result_jobs import (
     ReturnsASocket,
     TellsAndWaits,
     TellsProgress,
+    TellsProgressFromAProcess,
 )
 
 APP = ("--app", "tests.features.result_jobs")
@@ -150,6 +151,11 @@ async def test_progress_is_in_the_status_and_among_the_events(bed: Bed) -> None:
             while not words or words[-1]["done"] != 100_000:
                 await bus.status(counting)
         assert len(words) < 1_000  # the latest word a few times a second, not each
+        computing = await bus.dispatch(TellsProgressFromAProcess())
+        assert await computing.result(TIMEOUT) == 10_000
+        async with asyncio.timeout(TIMEOUT):
+            while words[-1]["note"] != "computing" or words[-1]["done"] != 10_000:
+                await bus.status(computing)
 
 
 async def test_a_program_without_an_event_loop_gets_results_too(bed: Bed) -> None:
