@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.begun import Begun
 from routeq_mqtt.bus.bulk import Bulk
 from routeq_mqtt.bus.connected import Connected
 from routeq_mqtt.bus.controls import Controls
@@ -118,8 +119,11 @@ class Bus(Connected, Controls, Devices, Outcomes):
             return handle
         check_delay(delay, None)
         job_id, name, payload = self._packer.pack_now(job, queue)
-        async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
-            await self._places.hand_over(name, payload, confirm, timeout)
+        # It is on its way before there is a timer, which a broker that answers at once needs not.
+        handing = Begun(self._places.hand_over(name, payload, confirm, timeout))
+        if not handing.over:
+            async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
+                await handing
         return self._dispatched(job_id, job.name, name)
 
     async def dispatch_named(

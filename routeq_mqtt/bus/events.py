@@ -41,6 +41,11 @@ class Events:
 
     def tell(self, queue: str, event: str, job_id: str, job: str, **more: object) -> None:
         """Something happened to a job: call this process's hooks, and tell the bus."""
+        self.fire(queue, event, job_id, job, **more)
+        self.publish(queue, event, job_id, job, **more)
+
+    def fire(self, queue: str, event: str, job_id: str, job: str, **more: object) -> None:
+        """Only call the hooks."""
         if wanted(event):
             fire(
                 JobEvent(
@@ -53,6 +58,9 @@ class Events:
                     more=more,
                 )
             )
+
+    def publish(self, queue: str, event: str, job_id: str, job: str, **more: object) -> None:
+        """Only tell the bus."""
         if not self._enabled:
             return
         pending = self._pending.setdefault(queue, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 WorkerState = Literal["online", "stopped", "lost", "adopting", "adopted"]
@@ -84,12 +84,18 @@ class SchedulerStatus:
     version: str = ""
 
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (WorkerStatus, WorkerLoad, SchedulerStatus)
+}
+
 _Status = TypeVar("_Status", WorkerStatus, WorkerLoad, SchedulerStatus)
 
 
 def encode(status: WorkerStatus | WorkerLoad | SchedulerStatus) -> bytes:
     """As JSON."""
-    return json.dumps(asdict(status), separators=(",", ":")).encode()
+    return _json({name: getattr(status, name) for name in _FIELDS[type(status)]}).encode()
 
 
 def decode(kind: type[_Status], payload: bytes) -> _Status | None:

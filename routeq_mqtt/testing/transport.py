@@ -102,6 +102,9 @@ class MemoryConnection:
         self.wire.up.send(mqtt.Unsubscribe(packet_id, filters))
         await answer
 
+    def flush(self) -> None:
+        """Nothing: what is sent is on its wire at once."""
+
     def acknowledge(self, message: Message) -> None:
         """Send the PUBACK for a QoS 1 message of this connection."""
         if message.qos and not self.lost.done():

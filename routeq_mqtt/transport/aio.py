@@ -7,10 +7,11 @@ names below; `tests/transport/test_private_names.py` fails clearly when a new ve
 
 aiomqtt: `_client` the paho client; `_loop`, `_connected`, `_disconnected`, `_misc_task`,
     `_client_connect` and the `_on_…`/`_misc_loop` methods that are overridden here.
-paho: `_sock_recv` one read through TLS or websocket; `_in_packet` and `_packet_handle` hand it a
+paho: `_sock_recv` and `_sock_send` one read and one write through TLS or websocket, `_sock` what
+    they use; `_in_packet` and `_packet_handle` hand it a
     packet that is not ours; `_out_packet` takes bytes to write, and `loop_write` (public) sends
     them; `_mid_generate` the next packet id; `_loop_rc_handle` ends a broken connection;
-    `_last_bytes_received` and `_ping_t` the keep-alive's memory.
+    `_last_bytes_received`, `_last_msg_out` and `_ping_t` the keep-alive's memory.
 """
 
 from __future__ import annotations
@@ -332,6 +333,10 @@ class _Client(aiomqtt.Client):
             return
         data = b"".join(self._out)
         self._out.clear()
+        if type(self._client._sock) is socket.socket and not self._client._out_packet:
+            data = self._sent_at_once(data)
+            if not data:
+                return
         for at in range(0, len(data), _WRITE_SIZE):
             chunk = data[at : at + _WRITE_SIZE]
             # Command and QoS only tell paho that no callback belongs to these bytes.
@@ -347,6 +352,19 @@ class _Client(aiomqtt.Client):
                 }
             )
         self._writable()
+
+    def _sent_at_once(self, data: bytes) -> bytes:
+        """Write to a plain socket that nothing waits for, past paho's queue; what is left."""
+        client = self._client
+        try:
+            sent = client._sock_send(data)
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            self._break(ConnectionLost(f"connection lost: {error}"))
+            return b""
+        client._last_msg_out = time.monotonic()
+        return data[sent:] if sent < len(data) else b""
 
     def _writable(self) -> None:
         try:
@@ -512,6 +530,7 @@ class AioConnection:
         self.session_expiry = client.session_expiry
         self.lost = client.lost
         self.publish_many = client.publish_many
+        self.flush = client.flush
         self.room = client.room
         self.pause = client.pause
         self.resume = client.resume

@@ -131,6 +131,10 @@ class Connection(Protocol):
         """Unsubscribe from all filters at once."""
         ...
 
+    def flush(self) -> None:
+        """Hand to the kernel now what was published so far, not with the rest of this turn."""
+        ...
+
     def acknowledge(self, message: Message) -> None:
         """Send the PUBACK for a QoS 1 message of this connection; nothing once it is lost."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Sequence
 
+from routeq_mqtt.begun import Nudge
 from routeq_mqtt.worker.held import Held
 
 Run = Callable[[Held], Awaitable[None]]
@@ -17,7 +18,9 @@ _TURN = 0.005
 class Pool:
     """Slots that take the next waiting job, of the earliest queue that has one.
 
-    A slot is one task for the life of the worker: a job costs no task of its own.
+    A slot is one task for the life of the worker: a job costs no task of its own. The first job of
+    a turn of the event loop starts in that very turn, inside of `add`; those that come with it
+    wait for the next one, so that a batch of them does not keep the loop from everything else.
 
     Args:
         queues: in order of priority.
@@ -40,7 +43,8 @@ class Pool:
         self._waiting: dict[str, deque[Held]] = {queue: deque() for queue in queues}
         self._startable = self._waiting
         self._run = run
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._idle: list[Nudge] = []
+        self._started_one = False
         self._closed = False
         self._left = most
         self._slots = [
@@ -53,10 +57,19 @@ class Pool:
         """Let a job wait for a slot."""
         self._waiting[held.queue].append(held)
         while self._idle:
-            slot = self._idle.popleft()
-            if not slot.done():
-                slot.set_result(None)
-                break
+            slot = self._idle.pop()  # the last one that worked: its memory is the warmest
+            if slot.done():
+                continue
+            if self._started_one:
+                slot.soon()
+            else:
+                self._started_one = True
+                slot.now()
+                asyncio.get_running_loop().call_soon(self._next_turn)
+            return
+
+    def _next_turn(self) -> None:
+        self._started_one = False
 
     def waiting(self, queue: str) -> int:
         """Jobs of a queue that wait for a slot."""
@@ -114,8 +127,7 @@ class Pool:
         """Start jobs of a queue again."""
         self._start_only(self._startable.keys() | {queue})
         for slot in self._idle:
-            if not slot.done():
-                slot.set_result(None)
+            slot.soon()
         self._idle.clear()
 
     def _start_only(self, queues: Container[str]) -> None:
@@ -157,7 +169,7 @@ class Pool:
         while True:
             held = self._next()
             if held is None:
-                idle: asyncio.Future[None] = loop.create_future()
+                idle = Nudge(loop)
                 self._idle.append(idle)
                 if self.when_idle is not None:
                     self.when_idle()

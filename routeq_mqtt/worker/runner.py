@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.begun import Begun
 from routeq_mqtt.worker.outcome import Cancelled, Outcome
 
 if TYPE_CHECKING:
@@ -93,11 +94,13 @@ class Runner:
     async def _outcome_of(self, held: Held) -> Outcome:
         if held.job_id in self._orders.cancelled:
             return Cancelled()
-        self._teller.started(held)
         envelope = held.envelope
         if envelope is not None and envelope.options.get("unique_until") == "started":
             await self._settler.tell_started(held)
-        return await self._executor.execute(held)
+        self._teller.starts(held)
+        run = Begun(self._executor.execute(held))
+        self._teller.started(held)
+        return run.value if run.over else await run
 
 
 def _uncancel() -> None:

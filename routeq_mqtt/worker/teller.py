@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.worker.outcome import event_of
@@ -38,11 +37,19 @@ class Teller:
             self._reports.soon()
             return
         self._reports.now()
-        await asyncio.sleep(0)  # the bytes are with the kernel after this turn of the loop
+        connection = self._sender.link.connection
+        if connection is not None:
+            connection.flush()  # the bytes are with the kernel before the job takes its first step
+
+    def starts(self, held: Held) -> None:
+        """It is about to take its first step: only hooks hear of it so soon."""
+        job, attempt = _named(held)
+        self._events.fire(held.queue, "started", held.job_id, job, attempt=attempt)
 
     def started(self, held: Held) -> None:
-        """It has started."""
-        self._tell(held, "started")
+        """It took its first step. What is told a moment later need not keep a job waiting."""
+        job, attempt = _named(held)
+        self._events.publish(held.queue, "started", held.job_id, job, attempt=attempt)
 
     def progress(self, held: Held, word: dict[str, Any]) -> None:
         """It says how far it is."""
@@ -64,6 +71,11 @@ class Teller:
         self._reports.soon()
 
     def _tell(self, held: Held, event: str, **more: object) -> None:
-        envelope = held.envelope
-        job, attempt = ("?", 1) if envelope is None else (envelope.job, envelope.attempt)
+        job, attempt = _named(held)
         self._events.tell(held.queue, event, held.job_id, job, attempt=attempt, **more)
+
+
+def _named(held: Held) -> tuple[str, int]:
+    """Job and attempt, as events say them."""
+    envelope = held.envelope
+    return ("?", 1) if envelope is None else (envelope.job, envelope.attempt)
