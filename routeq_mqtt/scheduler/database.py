@@ -14,6 +14,7 @@ from routeq_mqtt.scheduler import sql
 from routeq_mqtt.scheduler.lock import FileLock
 from routeq_mqtt.scheduler.rows import StoreUnavailable
 from routeq_mqtt.scheduler.schema import migrations_from
+from routeq_mqtt.signal import Signal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -33,11 +34,16 @@ class Database:
 
     Every method raises `StoreUnavailable` when the database cannot be written or read; then it is
     as it was before the call, and usable as soon as the cause is gone.
+
+    Attributes:
+        written: fires after each commit.
     """
 
-    def __init__(self, db: aiosqlite.Connection, lock: FileLock) -> None:
+    def __init__(self, db: aiosqlite.Connection, lock: FileLock, aside: Path | None = None) -> None:
+        self.written = Signal()
         self._db = db
         self._lock = lock
+        self._aside = aside
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -47,6 +53,7 @@ class Database:
         *,
         connect: Connect = connect,
         lock_file: Callable[[Path], FileLock] = FileLock,
+        threads: bool = True,
     ) -> Database:
         """Open a database, and make it where it is missing.
 
@@ -54,6 +61,7 @@ class Database:
             path: the SQLite file.
             connect: opens it; a simulation opens it without a thread.
             lock_file: locks it against other processes.
+            threads: whether `checkpoint` may use one; else it does nothing.
 
         Raises:
             ConfigurationError: it is of a later version, another process holds it, or the folder
@@ -73,7 +81,7 @@ class Database:
         except BaseException:
             lock.release()
             raise
-        return cls(db, lock)
+        return cls(db, lock, path if threads else None)
 
     async def close(self) -> None:
         """Close the database."""
@@ -89,6 +97,7 @@ class Database:
                 try:
                     yield Transaction(self._db)
                     await self._db.execute("COMMIT")
+                    self.written.fire()
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error):
                         await asyncio.shield(self._db.rollback())
@@ -102,6 +111,7 @@ class Database:
                 # there, `_conn` is sqlite3's own connection.
                 call = self._db._execute  # noqa: SLF001
                 changed: int = await call(_write, self._db._conn, statement, list(values))  # type: ignore[no-untyped-call]  # noqa: SLF001
+                self.written.fire()
                 return changed
 
     async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
@@ -109,6 +119,14 @@ class Database:
         async with self._turn:
             with _as_unavailable():
                 return list(await self._db.execute_fetchall(statement, values))
+
+    async def checkpoint(self) -> None:
+        """Write the log back into the file, in a thread, while transactions go on.
+
+        One that fails is made up for by the next one, or by a commit.
+        """
+        if self._aside is not None:
+            await asyncio.to_thread(_checkpoint, self._aside)
 
 
 class Transaction:
@@ -136,6 +154,11 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
     version = next(iter(await db.execute_fetchall("PRAGMA user_version")))[0]
     for number, script in enumerate(migrations_from(version, str(path)), version + 1):
         await db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _checkpoint(path: Path) -> None:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(sql.CHECKPOINT)
 
 
 def _write(db: sqlite3.Connection, statement: str, values: list[Values]) -> int:

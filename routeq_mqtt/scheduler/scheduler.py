@@ -21,6 +21,7 @@ from routeq_mqtt.scheduler.balancer import Balancer
 from routeq_mqtt.scheduler.batches import Batches
 from routeq_mqtt.scheduler.calendar import Calendar, SteadyClock
 from routeq_mqtt.scheduler.census import Census
+from routeq_mqtt.scheduler.checkpointer import Checkpointer
 from routeq_mqtt.scheduler.context import Context, Hook, no_hook
 from routeq_mqtt.scheduler.control import Control
 from routeq_mqtt.scheduler.devices import Devices
@@ -219,6 +220,7 @@ class Scheduler:
             "devices": devices.run(),
             "rollouts": rollouts.run(),
             "reaper": reaper.run(),
+            "checkpointer": Checkpointer(store.database).run(),
             "janitor": Janitor(
                 context,
                 self._control.tidy,

@@ -9,7 +9,9 @@ OPEN = (
     "PRAGMA synchronous = FULL",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA recursive_triggers = ON",
+    "PRAGMA wal_autocheckpoint = 16000",  # 64 MB: only where `CHECKPOINT` cannot keep up
 )
+CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 
 COLUMNS = (
     "id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope, "

@@ -195,7 +195,10 @@ class World:
     async def _scheduler(self, program: Program) -> None:
         async def open_store(path: Path) -> Store:
             disk = program.disk
-            return Store(await Database.open(path, connect=disk.connect, lock_file=disk.lock))
+            database = await Database.open(
+                path, connect=disk.connect, lock_file=disk.lock, threads=False
+            )
+            return Store(database)
 
         program.service = Scheduler(
             program.sockets,

@@ -299,3 +299,24 @@ async def test_what_changed_since_it_was_read_is_not_released(store: Store) -> N
     orders = OrderBook(store.database)
     assert await orders.cancel(["cancelled"], 1.0) == {"cancelled": "cancelled"}
     assert [one.id for one in await store.release(read)] == ["same", "later"]
+
+
+async def test_the_log_is_written_back_beside_the_commits(tmp_path: Path) -> None:
+    path = tmp_path / "routeq.db"
+    store = await Store.open(path)
+    try:
+        for number in range(20):
+            await store.take([row(f"{number}", envelope=b"e" * 5_000)])
+        before = store.database.written.fired
+        assert before >= 20
+        await store.database.checkpoint()
+        # The file alone, without its log, has all rows now.
+        copy = tmp_path / "copy.db"
+        copy.write_bytes(path.read_bytes())
+        with sqlite3.connect(copy) as alone:
+            assert alone.execute("SELECT count(*) FROM jobs").fetchone() == (20,)
+        alone.close()
+        await store.take([row("one more")])
+        assert store.database.written.fired > before
+    finally:
+        await store.close()
