@@ -154,7 +154,7 @@ async def test_progress_is_in_the_status_and_among_the_events(bed: Bed) -> None:
         computing = await bus.dispatch(TellsProgressFromAProcess())
         assert await computing.result(TIMEOUT) == 10_000
         async with asyncio.timeout(TIMEOUT):
-            while words[-1]["note"] != "computing" or words[-1]["done"] != 10_000:
+            while (words[-1]["note"], words[-1]["done"]) != ("computing", 10_000):
                 await bus.status(computing)
 
 
