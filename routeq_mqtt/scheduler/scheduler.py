@@ -153,13 +153,30 @@ class Scheduler:
             SchedulerRunning: another scheduler works on this bus.
             ConfigurationError: the database is of a later version, or another process holds it.
         """
+        begun = asyncio.create_task(self._begin(), name="begin")
+        either: set[asyncio.Future[Any]] = {begun, self._ended}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            begun.cancel()  # unless it is done: it may wait for broker or disk for ever
+            await asyncio.gather(begun, return_exceptions=True)
+        if begun.cancelled():
+            return
+        store = begun.result()
+        try:
+            await self._work(store)
+        finally:
+            await store.close()
+
+    async def _begin(self) -> Store:
         await refuse_second(self._transport, self._topics, self._clock)
         store = await self._open_store(self._options.db)
         try:
             await self._make_session()  # the database is ours: so is the session
-            await self._work(store)
-        finally:
+        except BaseException:
             await store.close()
+            raise
+        return store
 
     async def _work(self, store: Store) -> None:
         orders = OrderBook(store.database)

@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from routeq_mqtt.cli import app
+from tests.bed.bed import free_port
+from tests.bed.process import Process
 
 runner = CliRunner()
 
@@ -61,3 +63,16 @@ def test_the_version_and_the_help() -> None:
     assert code == 0
     for command in ("worker", "scheduler", "broker", "dispatch", "failed", "queues", "doctor"):
         assert command in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["worker", "scheduler"])
+async def test_a_service_that_waits_for_its_broker_can_be_stopped(service: str) -> None:
+    env = {"ROUTEQ_URL": f"mqtt://127.0.0.1:{free_port()}"}
+    process = await Process.cli(service, service, env=env)
+    try:
+        await process.says("is it running?")
+        assert await process.stop() == 0
+    finally:
+        if process.running:
+            await process.kill()
