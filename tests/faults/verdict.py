@@ -128,23 +128,59 @@ def _cause(story: list[Line], starts: list[Line], faults: list[Line]) -> str | N
     # A stored job that is sent again under its id is dropped; under a new id it is another job.
     if len(sendings) > 1 or (plain and any(line.get("cut") for line in story)):
         return RESENT
-    if plain and any(fault["kind"] == FORGETFUL for fault in faults):
-        return ROLLED_BACK
-    return None
+    return ROLLED_BACK if plain and _rolled_back(story, starts, faults) else None
 
 
-def _death(before: Line, after: Line, story: list[Line], faults: list[Line]) -> Line | None:
-    """The fault that ended a run, or cut its worker off, before the next run started."""
-    end = min(
+def _rolled_back(story: list[Line], starts: list[Line], faults: list[Line]) -> bool:
+    """Whether a killed broker came back with a message that it had forgotten since its save."""
+    return any(
+        fault["kind"] == FORGETFUL
+        and before["at"] <= fault["at"] <= after["at"]
+        and _acknowledged(_end_of(before, story), faults) >= _saved_at(fault, faults)
+        for before, after in itertools.combinations(starts, 2)
+        for fault in faults
+    )
+
+
+def _acknowledged(end: float, faults: list[Line]) -> float:
+    """Until when a run's message may have been unacknowledged; its broker may have been away."""
+    soon = end + _UNTIL_ACKNOWLEDGED
+    away = any(_keeps_from_acknowledging(fault, end, soon) for fault in faults)
+    return float("inf") if away else soon
+
+
+def _saved_at(kill: Line, faults: list[Line]) -> float:
+    """Not before this moment was the state that a killed broker without a journal comes back with.
+
+    It saves when it stops politely, and every so many seconds while it runs.
+    """
+    saved = kill["at"] - _SAVES_EVERY
+    earlier = [f for f in faults if str(f["kind"]).startswith("broker") and f["at"] < kill["at"]]
+    if not earlier:
+        return float("-inf")  # it may not have run for so long
+    last = max(earlier, key=lambda fault: float(fault["at"]))
+    if saved > last["at"] + _BROKER_AWAY:
+        return float(saved)
+    return float(last["at"]) if last["kind"] != FORGETFUL else _saved_at(last, faults)
+
+
+def _end_of(run: Line, story: list[Line]) -> float:
+    """When a run ended; never, if it was cut off."""
+    return min(
         (
             line["at"]
             for line in story
             if line["event"] in {"end", "raised", "failed"}
-            and line["pid"] == before["pid"]
-            and line["at"] >= before["at"]
+            and line["pid"] == run["pid"]
+            and line["at"] >= run["at"]
         ),
         default=float("inf"),
     )
+
+
+def _death(before: Line, after: Line, story: list[Line], faults: list[Line]) -> Line | None:
+    """The fault that ended a run, or cut its worker off, before the next run started."""
+    end = _end_of(before, story)
     for fault in faults:
         if before["pid"] not in fault.get("victims", ()):
             continue
@@ -181,6 +217,10 @@ _WORKERS_DIE = ("worker kill -9", "worker SIGTERM", "worker kills itself")
 _AILING = 15.0
 """Seconds after a fault in which not everything is itself again: broker or scheduler start,
 everybody connects, and a scheduler that has reconnected adopts nobody for 6 seconds."""
+
+_SAVES_EVERY = 15.0
+"""Seconds between two snapshots of mosquitto at most: its `autosave_interval` of 10, and some more
+on a busy machine."""
 
 _UNTIL_COMMITTED = 0.5
 """Seconds in which the embedded broker has committed what it gave out, also when it is busy."""
