@@ -42,8 +42,8 @@ _MAX_WAIT = 1.0
 """Seconds between attempts to connect: after a restart of the broker we seem lost until then."""
 
 LEASE = 1.5 * KEEP_ALIVE
-"""Seconds from a status of ours until the broker may fire our Last Will (MQTT 5, 3.1.2.10): that
-long after the last status that came back to us nobody can have adopted our sessions."""
+"""Seconds from a status of ours until the broker may fire our Last Will over its silence (MQTT 5,
+3.1.2.10). A connection that we see end ends the lease at once: the Last Will may be out."""
 
 
 class Presence:
@@ -134,11 +134,17 @@ class Presence:
         await connection.subscribe(self._own, self._fenced_by, self._mark)
         # Our status may say that we were adopted: read it before we say anything over it.
         connection.publish(self._mark, b"mark")
-        connection.lost.add_done_callback(lambda lost: self._heard.fire())
+        connection.lost.add_done_callback(lambda lost: self._gone())
         while not self._looked and not connection.lost.done():
             await self._heard.wait()
         if not self._is_fenced and not connection.lost.done():
             self._publish_status(connection, self._state)
+
+    def _gone(self) -> None:
+        """The broker may have fired our Last Will with the connection: nothing is sure any more."""
+        self.sound_until = float("-inf")
+        self._said.clear()
+        self._heard.fire()
 
     def _deliver(self, connection: Connection, message: Message) -> None:
         connection.acknowledge(message)
