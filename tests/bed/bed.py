@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,29 @@ KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
 nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""
 
 
-_PORTS = itertools.count(os.getpid() * 101)
+_BLOCK = 100
+_CLAIMS: list[socket.socket] = []
+
+
+def _ports() -> Iterator[int]:
+    """Ports of blocks that this process alone takes from: test runs beside each other never meet.
+
+    A UDP socket on a block's first port says that it is taken, for as long as this process lives.
+    """
+    blocks = list(range(10_000, 32_000, _BLOCK))
+    random.shuffle(blocks)
+    for first in blocks:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", first))
+        except OSError:
+            claim.close()
+        else:
+            _CLAIMS.append(claim)
+            yield from range(first, first + _BLOCK)
+
+
+_PORTS = _ports()
 
 
 def free_port() -> int:
@@ -36,11 +58,11 @@ def free_port() -> int:
     connects again and again while its broker is away may be given the broker's own port, is then
     connected with itself, and the broker cannot listen any more.
     """
-    while True:
-        port = 10_000 + next(_PORTS) % 22_000
+    for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("no port is free")
 
 
 def mosquitto() -> str | None:
