@@ -114,11 +114,14 @@ class Database:
                 self.written.fire()
                 return changed
 
-    async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
-        """Rows of a query."""
+    async def read(
+        self, statement: str, values: Values | Callable[[], Values] = ()
+    ) -> list[sqlite3.Row]:
+        """Rows of a query; values that a function makes are made when it is its turn."""
         async with self._turn:
             with _as_unavailable():
-                return list(await self._db.execute_fetchall(statement, values))
+                made = values() if callable(values) else values
+                return list(await self._db.execute_fetchall(statement, made))
 
     async def checkpoint(self) -> None:
         """Write the log back into the file, in a thread, while transactions go on.

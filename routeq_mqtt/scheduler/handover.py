@@ -50,7 +50,7 @@ class Handover:
         for queue in await self._store.parked_queues():
             while rows := await self._store.parked(queue, _BATCH):
                 number += await self._send(rows, self._topics.intake(queue))
-        while rows := await self._store.due(float("inf"), _BATCH):
+        while rows := await self._store.due(lambda: float("inf"), _BATCH):
             number += await self._send(rows, self._topics.schedule)
         for job_id in await self._store.failed_ids():
             failed = await self._store.failed_get(job_id)

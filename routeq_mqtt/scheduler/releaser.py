@@ -53,7 +53,7 @@ class Releaser:
     async def release_due(self) -> int:
         """One pass; how many rows it moved."""
         context = self._context
-        rows = await context.store.due(context.clock.now(), _BATCH)
+        rows = await context.store.due(context.clock.now, _BATCH)
         now, later = [], []
         room = {queue: self._publisher.room(queue) for queue in {row.queue for row in rows}}
         for row in rows:

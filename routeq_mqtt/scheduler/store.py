@@ -20,7 +20,7 @@ from routeq_mqtt.scheduler.rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from routeq_mqtt.scheduler.database import Transaction
@@ -86,9 +86,15 @@ class Store:
 
     # -- rows on their way ---------------------------------------------------------------------
 
-    async def due(self, now: float, limit: int) -> list[Row]:
-        """Delayed rows whose time has come."""
-        return _rows(await self._db.read(sql.DUE, (now, limit)))
+    async def due(self, now: Callable[[], float], limit: int) -> list[Row]:
+        """Delayed rows whose time has come.
+
+        Args:
+            now: asked when it is our turn: while we waited, the clock may have been set, and the
+                rows moved.
+            limit: rows at most.
+        """
+        return _rows(await self._db.read(sql.DUE, lambda: (now(), limit)))
 
     async def next_due(self) -> float | None:
         """When the next delayed row is due."""

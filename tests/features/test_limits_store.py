@@ -151,7 +151,7 @@ async def test_all_limits_must_allow_it(store: Store) -> None:
 async def test_what_is_not_yet_due_takes_no_token(store: Store) -> None:
     limits = await waiting(store, row("later", rate("api", 1, 100), state="delayed"))
     assert await limits.grant(1.0) == (0, None)
-    [due] = await store.due(5.0, 10)
+    [due] = await store.due(lambda: 5.0, 10)
     assert due.is_limited
     await store.park([due.id])
     assert await parked(store) == []
@@ -225,7 +225,7 @@ async def test_another_attempt_in_a_limited_queue_takes_another_start(store: Sto
     assert await parked(store) == ["a"]  # it has not run: it keeps its turn
     await store.release(await store.parked("q", 10))
     await store.take([plain("a", attempt=2, state="delayed")])
-    [due] = await store.due(5.0, 10)
+    [due] = await store.due(lambda: 5.0, 10)
     assert due.is_limited
     await store.park([due.id])
     assert await limits.grant(6.0) == (0, 5.0)

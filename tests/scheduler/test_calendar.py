@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Desk:
         await self.store.take([row(name, state="delayed", run_at=at, era=era)])
 
     async def due(self) -> list[str]:
-        return [one.id for one in await self.store.due(self.clock.now(), 10)]
+        return [one.id for one in await self.store.due(self.clock.now, 10)]
 
 
 @pytest.fixture
@@ -96,6 +97,18 @@ async def test_nobody_sees_the_new_time_before_all_is_moved(store: Store) -> Non
     assert await desk.due() == []
     assert await desk.calendar.look()
     assert desk.clock.now() == NOON + 3600.0
+
+
+async def test_who_asked_what_is_due_before_the_clock_was_set_back_gets_it_by_the_new_time(
+    store: Store,
+) -> None:
+    """Its turn comes behind the move: by the old time the moved row would be due."""
+    desk = Desk(store, NOON)
+    await desk.delay("in half an hour", 1800.0)
+    desk.hand.wall -= 7200.0
+    looks, due = await asyncio.gather(desk.calendar.look(), desk.due())
+    assert looks
+    assert due == []
 
 
 async def test_a_row_that_was_on_its_way_when_the_clock_was_set_is_moved_later(

@@ -56,8 +56,8 @@ async def test_parked_rows_come_in_the_order_of_arrival(store: Store) -> None:
 async def test_delayed_rows_come_when_they_are_due(store: Store) -> None:
     await store.take([row(str(at), state="delayed", run_at=at) for at in (30.0, 10.0, 20.0)])
     assert await store.next_due() == 10.0
-    assert [one.run_at for one in await store.due(20.0, 10)] == [10.0, 20.0]
-    assert [one.run_at for one in await store.due(20.0, 1)] == [10.0]
+    assert [one.run_at for one in await store.due(lambda: 20.0, 10)] == [10.0, 20.0]
+    assert [one.run_at for one in await store.due(lambda: 20.0, 1)] == [10.0]
     await release(store, "10.0", "20.0", "30.0")
     assert await store.next_due() is None
 
