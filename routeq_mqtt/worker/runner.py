@@ -97,6 +97,8 @@ class Runner:
         envelope = held.envelope
         if envelope is not None and envelope.options.get("unique_until") == "started":
             await self._settler.tell_started(held)
+        if not self._lease.covers(held):  # what was told first may have waited for a connection
+            await self._lease.until_covers(held)
         self._teller.starts(held)
         run = Begun(self._executor.execute(held))
         self._teller.started(held)

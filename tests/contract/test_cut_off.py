@@ -1,0 +1,87 @@
+"""A worker that is cut off between taking a job and starting it, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from routeq_mqtt import Job
+from routeq_mqtt.signal import Signal
+from routeq_mqtt.testing import MemoryBroker, MemoryTransport
+from routeq_mqtt.topics import Topics
+from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
+from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.worker.options import WorkerOptions
+from routeq_mqtt.worker.worker import Worker
+
+RUNS: list[str] = []
+
+
+class TakenOver(Job):
+    async def handle(self) -> None:
+        RUNS.append(str(self.job_id))
+
+
+class Network(MemoryTransport):
+    """Some clients cannot connect."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__(broker)
+        self.blocked: set[str] = set()
+        self.news = Signal()
+        self.tried: list[str] = []
+
+    async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
+        self.tried.append(options.client_id)
+        self.news.fire()
+        await self.until(lambda: options.client_id not in self.blocked)
+        connection = await super().connect(options, on_message)
+        self.news.fire()
+        return connection
+
+    def block(self, client_id: str) -> None:
+        self.blocked.add(client_id)
+        self.broker.cut(client_id)
+
+    def let_through(self, client_id: str) -> None:
+        self.blocked.discard(client_id)
+        self.news.fire()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not true():
+                await self.news.wait()
+
+
+async def _everything_that_can_happen() -> None:
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+async def test_a_job_that_was_taken_over_while_its_start_was_told_does_not_run() -> None:
+    RUNS.clear()
+    network = Network(MemoryBroker())
+    topics = Topics()
+    worker = Worker(network, WorkerOptions(queues=("default",)), in_thread=False)
+    task = asyncio.create_task(worker.run())
+    await worker.online.wait()
+    [session] = [name for name in network.tried if name.endswith("/default")]
+    life = session.removesuffix("/default")
+    sender = next(name for name in network.tried if name == f"{life}.out")
+    network.block(sender)
+    other = await network.connect(ConnectOptions("other"), lambda message: None)
+    for name in ("first", "second"):
+        job = Envelope(id=name, job="TakenOver", deliveries=2)
+        assert await other.publish(topics.delivery("default"), job.encode()) == 0
+    await _everything_that_can_happen()
+    network.block(life)
+    await other.publish(topics.fence(life), b"adopted", retain=True)
+    network.let_through(sender)
+    await network.until(lambda: sender in network.broker.connected())
+    await _everything_that_can_happen()
+    assert RUNS == []
+    network.let_through(life)
+    await network.until(lambda: sum(name.endswith("/default") for name in network.tried) > 1)
+    assert RUNS == []
+    worker.stop()
+    await task
