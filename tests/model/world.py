@@ -309,7 +309,8 @@ class World:
             self.saves.append(self.loop.now)
         else:
             self.broker.kill()
-            self.broker_kills.append((self.saves[-1], self.loop.now))
+            # What is acknowledged until it runs again was so before: the PUBACK was on its way.
+            self.broker_kills.append((self.saves[-1], self.loop.now + fault.lasts))
         await asyncio.sleep(fault.lasts)
         self.broker.start()
         self.note("the broker runs again")
@@ -379,7 +380,7 @@ class World:
         """
         sent = [at, *(run.again_at for run in self.runs if run.job_id == job_id and run.again_at)]
         return one.confirm == "broker" and any(
-            saved <= when <= killed for when in sent for saved, killed in self.broker_kills
+            saved <= when <= back for when in sent for saved, back in self.broker_kills
         )
 
     # -- duplicates ----------------------------------------------------------------------------
