@@ -33,7 +33,8 @@ PEERS = (
         name="rq",
         packages=("rq", "hiredis"),
         backlog={"speed": 1_000, "safety": 200},
-        note="speed: SimpleWorker, enqueue_many; safety: Worker, a process for each job",
+        note="speed: SimpleWorker, enqueue_many; safety: Worker, a process for each job; "
+        "delayed jobs may start early (late by less than nothing): it counts whole seconds",
     ),
     Peer(
         name="arq",

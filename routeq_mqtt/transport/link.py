@@ -136,10 +136,12 @@ class Link:
                 self._deliver(connection, message)
 
         connection = await self._transport.connect(self.options, deliver)
-        for message in early:
-            self._deliver(connection, message)
         try:
+            _heed_cancellation()
+            for message in early:
+                self._deliver(connection, message)
             await self._set_up(connection)
+            _heed_cancellation()
         except BaseException:
             await connection.close()
             raise
@@ -147,3 +149,14 @@ class Link:
             raise ConnectionLost("the connection ended while it was set up")
         self.last_error = None
         return connection
+
+
+def _heed_cancellation() -> None:
+    """End a task that was cancelled and does not know: nobody would wait for it but in vain.
+
+    `asyncio.wait_for` of Python 3.11, with which aiomqtt connects, loses a cancellation that comes
+    in the moment in which it is done.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

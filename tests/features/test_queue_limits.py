@@ -18,11 +18,12 @@ from tests.features.test_control import unstarted, until
 
 async def waiting(bed: Bed, bus: Bus, number: int) -> None:
     """Wait until so many jobs wait for their turn, and no other is on its way."""
-    await bed.ask_until(
-        bus,
-        "sizes",
-        lambda sizes: (sizes["default"]["limited"], sizes["default"]["released"]) == (number, 0),
-    )
+
+    def as_wanted(sizes: dict[str, dict[str, int]]) -> bool:
+        size = sizes.get("default", {})
+        return (size.get("limited"), size.get("released")) == (number, 0)
+
+    await bed.ask_until(bus, "sizes", as_wanted)
 
 
 async def device_sends(bed: Bed, key: str) -> None:

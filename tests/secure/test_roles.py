@@ -166,7 +166,9 @@ async def test_a_device_cannot_take_over_a_session(secure: SecureBed) -> None:
         except (ConnectionFailed, ConnectionLost):
             assert secure.kind == "embedded"
         await secure.scheduler()
-        await secure.ask_until(bus, "sizes", lambda sizes: sizes["default"]["delayed"] == 1)
+        await secure.ask_until(
+            bus, "sizes", lambda sizes: sizes.get("default", {}).get("delayed") == 1
+        )
 
 
 @pytest.mark.parametrize(

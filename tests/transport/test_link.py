@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from routeq_mqtt.testing.broker import MemoryBroker
 from routeq_mqtt.testing.transport import MemoryTransport
 from routeq_mqtt.transport.link import Link
-from routeq_mqtt.transport.seam import Connection, ConnectOptions
+from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
+from tests.bed.recorder import TIMEOUT
 from tests.model.loop import VirtualLoop
 
 
@@ -96,3 +98,31 @@ def test_a_line_that_is_cut_every_second_for_a_minute_is_back_at_once_each_time(
         assert broker.times == [float(second) for second in range(61)]
 
     run(test)
+
+
+class Deaf(MemoryTransport):
+    """Loses a cancellation, as `asyncio.wait_for` of Python 3.11 does at a bad moment."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__(broker)
+        self.connected = asyncio.Event()
+
+    async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
+        connection = await super().connect(options, on_message)
+        self.connected.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Future()
+        return connection
+
+
+async def test_a_link_that_is_closed_while_it_connects_stays_away() -> None:
+    broker = Broker()
+    transport = Deaf(broker)
+    link = Link(
+        transport, ConnectOptions("a"), lambda connection, message: None, set_up=broker.set_up
+    )
+    link.start()
+    await transport.connected.wait()
+    async with asyncio.timeout(TIMEOUT):
+        await link.close()
+    assert broker.connected() == []
