@@ -34,6 +34,7 @@ FOUND = (
     2952,
     3141,
     3662,
+    9025,
     820369,
 )
 """Seeds that have found something: each is run for good."""
