@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.kit import SLOTS, counter
+from tests.bed.bed import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +48,7 @@ def versions(peer: Peer) -> dict[str, str]:
 @contextlib.contextmanager
 def redis() -> Iterator[int]:
     """A Redis on a free loopback port; the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
         server = subprocess.Popen(

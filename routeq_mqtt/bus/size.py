@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused
@@ -121,15 +121,12 @@ class Sizes:
     async def all(self) -> dict[str, QueueSize]:
         """Every queue that somebody knows of."""
         await self.refresh()
-        counted = await self._counted()
-        around = self._sender.surroundings
-        names = {*(counted or ()), *around.waiting, *self.fleet.queues()}
-        sizes = {name: self._one(name, (counted or {}).get(name, {})) for name in sorted(names)}
-        if counted is not None:
-            return sizes
-        return {name: replace(size, exact=False) for name, size in sizes.items()}
+        answer = await self._counted()
+        counted, exact = answer or {}, answer is not None and self._exact()
+        names = {*counted, *self._sender.surroundings.waiting, *self.fleet.queues()}
+        return {name: self._one(name, counted.get(name, {}), exact=exact) for name in sorted(names)}
 
-    def _one(self, queue: str, counted: dict[str, Any]) -> QueueSize:
+    def _one(self, queue: str, counted: dict[str, Any], *, exact: bool) -> QueueSize:
         rate = counted.get("rate")
         return QueueSize(
             delayed=counted.get("delayed", 0),
@@ -140,7 +137,7 @@ class Sizes:
             failed=counted.get("failed", 0),
             paused=bool(counted.get("paused")),
             rate=None if rate is None else (rate[0], rate[1]),
-            exact=self._exact(),
+            exact=exact,
         )
 
     def _exact(self) -> bool:

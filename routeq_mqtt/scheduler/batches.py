@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql_special
 from routeq_mqtt.scheduler.failing import new_failed
+from routeq_mqtt.scheduler.schema_batches import SHOWN
 from routeq_mqtt.scheduler.store import keep_failed
 from routeq_mqtt.wire.record import FailedRecord
 
@@ -24,11 +25,6 @@ _KEPT = 7 * 86_400.0
 
 INCOMPLETE_AFTER = 3_600.0
 """Seconds without another part, after which a batch that is not complete is called off."""
-
-_COLUMNS = (
-    "id", "name", "created_at", "open", "total", "pending", "failed", "cancelled", "called_off",
-    "finished_at",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +60,7 @@ class Batches:
         rows = await self._context.store.database.read(sql_special.BATCH, (str(args["id"]),))
         if not rows:
             raise KeyError(f"no batch has the id {args['id']!r}")
-        return dict(zip(_COLUMNS, rows[0], strict=True))
+        return dict(zip(SHOWN, rows[0], strict=True))
 
     async def _cancel(self, args: dict[str, Any]) -> object:
         """What waits at once, and what comes later; then what workers have."""

@@ -13,6 +13,12 @@ THEN, CATCH, FINALLY = 10, 20, 30
 CALLBACKS = "batch:"
 """In front of a batch's id: the chain of its callbacks."""
 
+SHOWN = (
+    "id", "name", "created_at", "open", "total", "pending", "failed", "cancelled", "called_off",
+    "finished_at",
+)  # fmt: skip
+"""What is told of a batch."""
+
 BATCHES = f"""
 ALTER TABLE jobs ADD COLUMN chain TEXT;
 ALTER TABLE jobs ADD COLUMN step INTEGER;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from routeq_mqtt.scheduler.schema_batches import SHOWN
+
 # Of a row that is here: whether this delivery of it is news.
 IS_NEWS = """
 SELECT state <> 'done' AND (?2, ?3) > (attempt, deliveries) FROM jobs WHERE id = ?1
@@ -43,10 +45,7 @@ INCOMPLETE = """
 SELECT id, name, total, (SELECT queue FROM jobs WHERE batch = batches.id LIMIT 1)
 FROM batches WHERE open AND finished_at IS NULL AND changed_at <= ?
 """
-BATCH = """
-SELECT id, name, created_at, open, total, pending, failed, cancelled, called_off, finished_at
-FROM batches WHERE id = ?
-"""
+BATCH = f"SELECT {', '.join(SHOWN)} FROM batches WHERE id = ?"
 CALL_OFF = "UPDATE batches SET called_off = TRUE WHERE id = ?"
 CANCEL_MEMBERS = """
 UPDATE jobs SET state = 'done', outcome = 'with its batch', done_at = ?, envelope = x''

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from routeq_mqtt.errors import ConfigurationError, RequestFailed
 from routeq_mqtt.scheduler.claims import Claim, claim_of
-from routeq_mqtt.scheduler.schema_batches import CALLBACKS, CATCH, FINALLY, THEN
+from routeq_mqtt.scheduler.schema_batches import CALLBACKS, CATCH, FINALLY, SHOWN, THEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -60,13 +60,7 @@ class _Batch:
 
     def shown(self) -> dict[str, Any]:
         """As the scheduler shows it."""
-        return {name: getattr(self, name) for name in _SHOWN}
-
-
-_SHOWN = (
-    "id", "name", "created_at", "open", "total", "pending", "failed", "cancelled", "called_off",
-    "finished_at",
-)  # fmt: skip
+        return {name: getattr(self, name) for name in SHOWN}
 
 
 class Decisions:

@@ -188,13 +188,12 @@ class QueueSession:
             if self._unsure:
                 self._decide(connection)
             if self._is_copy(held):
-                if self._ended.get(held.key):
-                    log.info("a job was sent twice id=%s queue=%s", held.job_id, self.queue)
-                    self._repeat(held)  # whoever sent it again waits for its outcome again
-                    return
                 if not self._was_lost(held):
                     log.info("a job was sent twice id=%s queue=%s", held.job_id, self.queue)
-                    connection.acknowledge(message)
+                    if self._ended.get(held.key):
+                        self._repeat(held)  # whoever sent it again waits for its outcome again
+                    else:
+                        connection.acknowledge(message)
                     return
                 log.warning("what became of a job was lost, it runs again id=%s", held.job_id)
                 del self._ended[held.key]
@@ -242,13 +241,14 @@ class QueueSession:
         return held.key in self._ended or held.key in self.held
 
     def _was_lost(self, held: Held) -> bool:
-        """Whether a retry or failed record of ours never came to the scheduler.
+        """Of a copy: whether a retry or failed record of ours never came to the scheduler.
 
         It sends a row again when a census has found it nowhere, and an answer to that comes behind
         all that was handed over: only a broker that lost its memory can have lost that.
         """
         envelope = held.envelope
-        return envelope is not None and envelope.stored and held.key not in self.held
+        stored = envelope is not None and envelope.stored
+        return stored and self._ended.get(held.key) is False and held.key not in self.held
 
     def _control(self, connection: Connection, message: Message) -> None:
         connection.acknowledge(message)

@@ -34,13 +34,16 @@ class Broker(MemoryBroker):
             loop.call_later(self.lives, self.cut, "a")
 
 
+def link_of(broker: Broker, transport: MemoryTransport) -> Link:
+    return Link(
+        transport, ConnectOptions("a"), lambda connection, message: None, set_up=broker.set_up
+    )
+
+
 def run(test: Callable[[Broker, Link], Coroutine[Any, Any, None]]) -> None:
     async def body() -> None:
         broker = Broker()
-        transport = MemoryTransport(broker)
-        link = Link(
-            transport, ConnectOptions("a"), lambda connection, message: None, set_up=broker.set_up
-        )
+        link = link_of(broker, MemoryTransport(broker))
         link.start()
         await link.ready()
         try:
@@ -118,9 +121,7 @@ class Deaf(MemoryTransport):
 async def test_a_link_that_is_closed_while_it_connects_stays_away() -> None:
     broker = Broker()
     transport = Deaf(broker)
-    link = Link(
-        transport, ConnectOptions("a"), lambda connection, message: None, set_up=broker.set_up
-    )
+    link = link_of(broker, transport)
     link.start()
     await transport.connected.wait()
     async with asyncio.timeout(TIMEOUT):
