@@ -159,10 +159,13 @@ def _make(job_class: type[Job], data: Mapping[str, Any]) -> Job:
         values = {name: _convert(converters.get(name), name, part) for name, part in data.items()}
     if not shape.by_keyword:
         return _plain(job_class, values)
-    wrong = misfit(shape.fields, values)
-    if wrong is not None:
-        raise UnreadableMessage(f"data does not fit: {job_class.__name__} {wrong}")
-    return job_class(**values)
+    try:
+        return job_class(**values)
+    except TypeError:
+        wrong = misfit(shape.fields, values)
+        if wrong is None:
+            raise
+        raise UnreadableMessage(f"data does not fit: {job_class.__name__} {wrong}") from None
 
 
 def _convert(convert: Convert | None, name: str, value: Any) -> Any:  # noqa: ANN401

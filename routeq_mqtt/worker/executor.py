@@ -29,7 +29,7 @@ from routeq_mqtt.wire.result import JobResult
 from routeq_mqtt.worker.calling import Caller
 from routeq_mqtt.worker.failing import Failing
 from routeq_mqtt.worker.limit import TimeLimit
-from routeq_mqtt.worker.outcome import Again, Done, Outcome, Unadmitted
+from routeq_mqtt.worker.outcome import DONE, Again, Done, Outcome, Unadmitted
 from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Executor:
     def _done(self, held: Held, envelope: Envelope, job: Job, value: object) -> Outcome:
         ttl = envelope.options.get("result_ttl", type(job).result_ttl)
         if not ttl:
-            return Done()
+            return DONE
         try:
             packed = pack(value)
         except PackingError as error:

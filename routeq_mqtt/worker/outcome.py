@@ -20,6 +20,10 @@ class Done:
     result: JobResult | None = None
 
 
+DONE = Done()
+"""Most jobs end like this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """The job runs again: `envelope` is its next attempt, `delay` seconds from now."""

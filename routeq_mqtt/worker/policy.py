@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routeq_mqtt.errors import JobProcessDied, Retry
 from routeq_mqtt.job.backoff import Backoff, seconds_before
 from routeq_mqtt.job.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from routeq_mqtt.wire.envelope import Envelope
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _UNLIMITED = 1 << 52
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """What holds for one run.
 
     Attributes:
@@ -134,6 +132,11 @@ def _sets(job_class: type[Job], option: str) -> bool:
     return any(option in vars(owner) for owner in _owners(job_class))
 
 
-def _owners(job_class: type[Job]) -> list[type]:
+def _owners(job_class: type[Job]) -> Iterator[type]:
     """The class and its bases below `Job`, mixins included, nearest first."""
-    return [owner for owner in job_class.__mro__ if owner not in Job.__mro__]
+    for owner in job_class.__mro__:
+        if owner not in _NOT_OWN:
+            yield owner
+
+
+_NOT_OWN = frozenset(Job.__mro__)

@@ -11,6 +11,7 @@ from routeq_mqtt.worker.outcome import Cancelled, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.worker.executor import Executor
     from routeq_mqtt.worker.held import Held
     from routeq_mqtt.worker.lease import Lease
@@ -73,7 +74,6 @@ class Runner:
     async def _run(self, held: Held) -> None:
         held.started = True
         try:
-            await self._teller.before_start(held)
             self._sharing.busy()
             outcome = await self._outcome_of(held)
             if not self._lease.covers(held):
@@ -95,14 +95,34 @@ class Runner:
         if held.job_id in self._orders.cancelled:
             return Cancelled()
         envelope = held.envelope
-        if envelope is not None and envelope.options.get("unique_until") == "started":
-            await self._settler.tell_started(held)
-        if not self._lease.covers(held):  # what was told first may have waited for a connection
-            await self._lease.until_covers(held)
+        if envelope is not None and _must_be_known(envelope):
+            await self._make_known(held, envelope)
+        else:
+            self._teller.before_start()
         self._teller.starts(held)
         run = Begun(self._executor.execute(held))
         self._teller.started(held)
         return run.value if run.over else await run
+
+    async def _make_known(self, held: Held, envelope: Envelope) -> None:
+        """Before the first step; this may wait for a connection, and the job be ours no more."""
+        if envelope.deliveries > 1:
+            await self._teller.make_known()
+        else:
+            self._teller.before_start()
+        if _unique_until_started(envelope):
+            await self._settler.tell_started(held)
+        if not self._lease.covers(held):
+            await self._lease.until_covers(held)
+
+
+def _must_be_known(envelope: Envelope) -> bool:
+    """A worker may have died holding it: should we die of it too, the reaper must know."""
+    return envelope.deliveries > 1 or _unique_until_started(envelope)
+
+
+def _unique_until_started(envelope: Envelope) -> bool:
+    return bool(envelope.options) and envelope.options.get("unique_until") == "started"
 
 
 def _uncancel() -> None:

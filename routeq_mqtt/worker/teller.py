@@ -28,14 +28,19 @@ class Teller:
         self._events = events
         self._reports = reports
 
-    async def before_start(self, held: Held) -> None:
+    async def make_known(self) -> None:
+        """Report that a job is about to start; returns when the broker is there to hear it."""
+        await self._sender.link.ready()
+        self._report()
+
+    def before_start(self) -> None:
         """Report that a job is about to start: now, while there are few; soon, with others."""
-        if held.envelope is not None and held.envelope.deliveries > 1:
-            # A worker died holding it. Should we die of it too, the reaper must know.
-            await self._sender.link.ready()
-        elif self._reports.crowded:
+        if self._reports.crowded:
             self._reports.soon()
-            return
+        else:
+            self._report()
+
+    def _report(self) -> None:
         self._reports.now()
         connection = self._sender.link.connection
         if connection is not None:
