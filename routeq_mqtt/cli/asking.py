@@ -28,6 +28,27 @@ def on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
     return run(main)
 
 
+def on_first_use(
+    url: str | None, act: Callable[[Bus], Awaitable[_T]], *, outbox: bool = False
+) -> _T:
+    """The same, but the bus connects only when `act` has something to send: it checks that first.
+
+    Args:
+        url: of the broker; default: the settings'.
+        act: what to do.
+        outbox: whether ``ROUTEQ_OUTBOX`` is used.
+    """
+
+    async def main() -> _T:
+        bus = Bus(settings=settings(url, outbox=outbox))
+        try:
+            return await act(bus)
+        finally:
+            await bus.close()
+
+    return run(main)
+
+
 def ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
     """Ask the scheduler, and give its reply."""
     return on_bus(url, lambda bus: bus.requests.call(method, **args))

@@ -21,7 +21,7 @@ def bench(
     scenario: Annotated[
         list[str] | None, typer.Argument(help="Which ones; a wrong name lists them. Default: all.")
     ] = None,
-    runs: Annotated[int, typer.Option(help="Runs of each scenario.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each scenario.")] = 1,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -132,12 +133,46 @@ def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     # Where nobody has set up logging, Python itself would print our warnings beside that line.
     logging.getLogger("routeq_mqtt").addHandler(logging.NullHandler())
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with one_line(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(main())
-    except RouteqError as error:
-        fail(error)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Around what may fail: its error is one line and an exit code."""
+    try:
+        yield
+    except RouteqError as error:
+        fail(error)
+
+
+def checked(check: Callable[[Any, str], object], where: str) -> Callable[[_T], _T]:
+    """A callback that refuses a bad value of a flag or argument before anything connects.
+
+    Args:
+        check: takes the value and `where`; raises a `ConfigurationError`.
+        where: what its error names.
+    """
+
+    def callback(value: _T) -> _T:
+        with one_line():
+            if value is not None:
+                check(value, where)
+        return value
+
+    return callback
+
+
+def seconds_above_0(value: float, where: str) -> None:
+    """A check for `checked`.
+
+    Raises:
+        ConfigurationError: it is no such time.
+    """
+    if not 0 < value < inf:
+        raise ConfigurationError(f"{where}={value!r} must be seconds above 0")
 
 
 def fail(error: RouteqError) -> NoReturn:

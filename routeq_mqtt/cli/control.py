@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, one_line, out, print_json
 from routeq_mqtt.cli.rates import parse_rate, shown_rate
+from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
 
-QueueName = Annotated[str, typer.Argument(help="The queue.")]
-WorkerName = Annotated[str, typer.Argument(help="Its id, or the --name that it was started with.")]
+QueueName = Annotated[
+    str, typer.Argument(help="The queue.", callback=checked(check_queue_name, "queue"))
+]
+WorkerName = Annotated[
+    str,
+    typer.Argument(
+        help="Its id, or the --name that it was started with.",
+        callback=checked(check_queue_name, "worker"),
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -75,13 +84,9 @@ def limit(
     as_json: AsJson = False,
 ) -> None:
     """Let only so many jobs of a queue start, over all workers and over restarts of everything."""
-
-    async def act(bus: Bus) -> tuple[int, float] | None:
+    with one_line():
         wanted = None if rate in _NO_LIMIT else parse_rate(rate, "limit: rate")
-        await bus.limit_queue(queue, wanted)
-        return wanted
-
-    wanted = on_bus(url, act)
+    on_bus(url, lambda bus: bus.limit_queue(queue, wanted))
     if as_json:
         print_json({"queue": queue, "rate": wanted})
     elif wanted is None:

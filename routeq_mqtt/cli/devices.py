@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import AsJson, Url, out, pairs, print_json, run, settings, when
+from routeq_mqtt.cli.asking import on_bus, on_first_use
+from routeq_mqtt.cli.common import AsJson, Url, out, pairs, print_json, when
 from routeq_mqtt.cli.rates import parse_rate
 from routeq_mqtt.cli.send import job_data
 
 if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
     from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
 
 
@@ -76,20 +76,17 @@ def broadcast(
 ) -> None:
     """Send a job to all devices with some tags: routeq-mqtt broadcast Update --where site=north."""
 
-    async def main() -> Rollout:
-        tags, data = pairs(where or [], "--where"), job_data(values or [])
-        pace = None if rate is None else parse_rate(rate, "--rate")
-        async with Bus(settings=settings(url)) as bus:
-            return await bus.broadcast_named(
-                name,
-                data,
-                where=tags,
-                expires_in=expires_in,
-                rate=pace,
-                abort_after=abort_after,
-            )
+    async def act(bus: Bus) -> Rollout:
+        return await bus.broadcast_named(
+            name,
+            job_data(values or []),
+            where=pairs(where or [], "--where"),
+            expires_in=expires_in,
+            rate=None if rate is None else parse_rate(rate, "--rate"),
+            abort_after=abort_after,
+        )
 
-    made = run(main)
+    made = on_first_use(url, act)
     if as_json:
         print_json({"id": made.id, "job": name})
     else:

@@ -7,16 +7,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from routeq_mqtt.cli.asking import ask
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, settings, when
+from routeq_mqtt.cli.common import (
+    FAILED,
+    AsJson,
+    Url,
+    checked,
+    err,
+    out,
+    print_json,
+    settings,
+    when,
+)
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
     from routeq_mqtt.security.guard import Guard
 
 app = typer.Typer(no_args_is_help=True)
 
-Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Only of this queue.")]
+Queue = Annotated[
+    str | None,
+    typer.Option(
+        "--queue",
+        "-q",
+        help="Only of this queue.",
+        callback=checked(check_queue_name, "--queue"),
+    ),
+]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --queue.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of failed jobs.")]
 
@@ -24,7 +43,7 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Ids of failed jobs.")]
 @app.command("list")
 def list_(
     queue: Queue = None,
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = 100,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +118,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Run failed jobs again, from their first attempt."""
-    _check_choice(ids, every)
+    _check_choice(ids, every, queue)
     answer = ask(url, "failed.retry", ids=ids or [], all=every, queue=queue)
     if as_json:
         print_json(answer)
@@ -121,7 +140,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Delete failed records."""
-    _check_choice(ids, every)
+    _check_choice(ids, every, queue)
     answer = ask(url, "failed.forget", ids=ids or [], all=every, queue=queue)
     _forgotten(answer, as_json=as_json, wanted=len(ids or []))
 
@@ -142,6 +161,8 @@ def _forgotten(answer: dict[str, Any], *, as_json: bool, wanted: int) -> None:
         raise typer.Exit(FAILED)
 
 
-def _check_choice(ids: list[str] | None, every: bool) -> None:
+def _check_choice(ids: list[str] | None, every: bool, queue: str | None) -> None:
     if bool(ids) == every:
         raise typer.BadParameter("name ids, or say --all")
+    if ids and queue is not None:
+        raise typer.BadParameter("--queue goes with --all; the ids that you name are enough")

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, err, out, print_json, run, settings
+from routeq_mqtt.cli.common import (
+    FAILED,
+    AsJson,
+    Url,
+    checked,
+    err,
+    out,
+    print_json,
+    run,
+    seconds_above_0,
+    settings,
+)
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.outbox.outbox import Outbox
@@ -67,7 +78,12 @@ def status(file: File = None, as_json: AsJson = False) -> None:
 @app.command()
 def flush(
     file: File = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to try at most.")] = 60.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to try at most.", callback=checked(seconds_above_0, "--timeout")
+        ),
+    ] = 60.0,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

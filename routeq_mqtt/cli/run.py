@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -16,6 +14,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.bus.timetable import announcement
+from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
 from routeq_mqtt.cli.common import (
     START_AGAIN,
     LogLevel,
@@ -29,7 +28,6 @@ from routeq_mqtt.cli.common import (
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
-from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.transport.aio import AioTransport
 
@@ -41,27 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command("worker")(worker)
     app.command("scheduler")(scheduler)
     app.command("broker")(broker)
-
-
-def load_app(name: str) -> None:
-    """Import the module that defines the job classes, from the current folder too.
-
-    Raises:
-        ConfigurationError: there is no such module.
-    """
-    if name.startswith("."):
-        raise ConfigurationError(f"--app={name!r} must be a full name, as myproject.jobs")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigurationError(
-            f"--app={name!r}: there is no module {error.name!r} on the path; "
-            "name it as in an import, for example --app myproject.jobs"
-        ) from None
 
 
 def worker(
@@ -79,9 +56,7 @@ def worker(
     processes: Annotated[
         int, typer.Option(min=1, help="Worker processes; those that die are started again.")
     ] = 1,
-    app: Annotated[
-        list[str], typer.Option("--app", help="Module that defines the jobs.", envvar="ROUTEQ_APP")
-    ] = [],  # noqa: B006 - typer copies it
+    app: App = [],  # noqa: B006 - typer copies it
     max_memory: Annotated[
         float | None,
         typer.Option(help="Stop politely above so many MB of memory: exit code 6, start it again."),
@@ -103,12 +78,7 @@ def worker(
     shutdown_timeout: Annotated[
         float, typer.Option(help="Seconds that running jobs get when the worker stops.")
     ] = 30.0,
-    trigger: Annotated[
-        list[str],
-        typer.Option(
-            "--trigger", help="Messages that become jobs: 'devices/{device_id}/telemetry=job_name'."
-        ),
-    ] = [],  # noqa: B006 - typer copies it
+    trigger: Triggers = [],  # noqa: B006 - typer copies it
     name: Annotated[
         str | None, typer.Option(help="A stable name, for jobs that are meant for this device.")
     ] = None,
@@ -128,8 +98,8 @@ def worker(
         raise typer.Exit(run(lambda: _supervise(processes)))
 
     async def main() -> int:
-        for module in app:
-            load_app(module)
+        load_apps(app)
+        warn_without_jobs()
         options = WorkerOptions(
             queues=tuple(name for names in queue for name in names.split(",")),
             concurrency=concurrency,
@@ -206,8 +176,7 @@ def scheduler(
 
     async def main() -> None:
         chosen = settings(url)
-        for module in app:
-            load_app(module)
+        load_apps(app)
         schedules = tuple(announcement(time.time()))
         service = Scheduler(
             AioTransport(chosen.address()),

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import time
 from math import inf
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.cli.common import AsJson, Url, print_json, run, settings
+from routeq_mqtt.cli.asking import on_first_use
+from routeq_mqtt.cli.common import AsJson, Url, checked, print_json, seconds_above_0
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.wire.names import check_chosen_name, device_queue
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("dispatch")(dispatch)
+
+
+def _not_negative(value: float, where: str) -> None:
+    if not 0 <= value < inf:
+        raise ConfigurationError(f"{where}={value!r} must be 0 seconds or more")
 
 
 def dispatch(
@@ -26,14 +34,32 @@ def dispatch(
         list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
     ] = None,
     queue: Annotated[
-        str | None, typer.Option("--queue", "-q", help="Where to; default: default.")
+        str | None,
+        typer.Option(
+            "--queue",
+            "-q",
+            help="Where to; default: default.",
+            callback=checked(check_chosen_name, "--queue"),
+        ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="The device that is to run it: a worker's --name.")
+        str | None,
+        typer.Option(
+            "--to",
+            help="The device that is to run it: a worker's --name.",
+            callback=checked(device_queue, "--to"),
+        ),
     ] = None,
-    delay: Annotated[float | None, typer.Option(help="Seconds until it runs.")] = None,
+    delay: Annotated[
+        float | None,
+        typer.Option(help="Seconds until it runs.", callback=checked(_not_negative, "--delay")),
+    ] = None,
     expires_in: Annotated[
-        float | None, typer.Option(help="Seconds until it is too late to run it.")
+        float | None,
+        typer.Option(
+            help="Seconds until it is too late to run it.",
+            callback=checked(seconds_above_0, "--expires-in"),
+        ),
     ] = None,
     stored: Annotated[
         bool, typer.Option("--stored", help="Wait until the scheduler has committed it.")
@@ -43,29 +69,18 @@ def dispatch(
 ) -> None:
     """Send a job: routeq-mqtt dispatch send_email to=a@b.c attempts=3 --queue emails."""
 
-    async def main() -> str:
-        # Before anything connects: a mistake here is no matter of the broker's.
-        if queue is not None:
-            check_chosen_name(queue, "--queue")
-        if to is not None:
-            device_queue(to, "--to")
-        if expires_in is not None and not 0 < expires_in < inf:
-            raise ConfigurationError(f"--expires-in={expires_in!r} must be seconds above 0")
-        if delay is not None and not 0 <= delay < inf:
-            raise ConfigurationError(f"--delay={delay!r} must be 0 seconds or more")
-        data = job_data(values or [])
-        async with Bus(settings=settings(url, outbox=True)) as bus:
-            return await bus.dispatch_named(
-                name,
-                data,
-                queue=queue,
-                to=to,
-                delay=delay,
-                expires_at=None if expires_in is None else time.time() + expires_in,
-                confirm="stored" if stored else None,
-            )
+    async def act(bus: Bus) -> str:
+        return await bus.dispatch_named(
+            name,
+            job_data(values or []),
+            queue=queue,
+            to=to,
+            delay=delay,
+            expires_at=None if expires_in is None else time.time() + expires_in,
+            confirm="stored" if stored else None,
+        )
 
-    job_id = run(main)
+    job_id = on_first_use(url, act, outbox=True)
     if as_json:
         print_json({"id": job_id, "job": name, "queue": _queue(queue, to)})
     else:

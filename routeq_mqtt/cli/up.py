@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
 from routeq_mqtt.cli.common import LogLevel, needs_broker, run, set_up_logging
 from routeq_mqtt.cli.notify import notifying
-from routeq_mqtt.cli.run import load_app
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError, RouteqError
+from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.signal import Signal
@@ -50,9 +51,8 @@ def up(
         list[str], typer.Option("--queue", "-q", help="Queues, first ones first: high,default.")
     ] = ["default"],  # noqa: B006 - typer copies it
     concurrency: Annotated[int, typer.Option(help="Jobs that run at once.")] = 10,
-    app: Annotated[
-        list[str], typer.Option("--app", help="Module that defines the jobs.", envvar="ROUTEQ_APP")
-    ] = [],  # noqa: B006 - typer copies it
+    app: App = [],  # noqa: B006 - typer copies it
+    trigger: Triggers = [],  # noqa: B006 - typer copies it
     bind: Annotated[
         str, typer.Option(help="Address and port of the broker.", envvar="ROUTEQ_BIND")
     ] = "127.0.0.1:1883",
@@ -65,14 +65,15 @@ def up(
         from routeq_mqtt.embedded import make_broker
 
     async def main() -> None:
-        for module in app:
-            load_app(module)
+        load_apps(app)
+        warn_without_jobs()
         settings = Settings.from_environment(url=f"mqtt://127.0.0.1:{bind.rpartition(':')[2]}")
         address, topics, guard = settings.address(), settings.topics(), settings.guard()
         options = WorkerOptions(
             queues=tuple(name for names in queue for name in names.split(",")),
             concurrency=concurrency,
             guard=guard,
+            triggers=(*declared(), *map(from_flag, trigger)),
         )
         rows = SchedulerOptions(db=db_folder / "routeq.db", guard=guard)
         gateway = Gateway(

@@ -8,12 +8,13 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.errors import RouteqError, SchedulerRunning
+from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
 from routeq_mqtt.scheduler.admission import Admission
@@ -97,6 +98,12 @@ class SchedulerOptions:
     bridged: tuple[str, ...] = ()
     guard: Guard = OPEN
     schedules: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lost_after < inf:
+            raise ConfigurationError(
+                f"scheduler: lost_after={self.lost_after!r} must be 0 seconds or more"
+            )
 
 
 class Scheduler:

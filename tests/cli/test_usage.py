@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from routeq_mqtt.cli import app
@@ -43,6 +46,9 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         (["queues", "--url", "mqtt://u:secret@h"], 4, "error: --url='mqtt://***@h' holds a"),
         (["scheduler", "--log-level", "loud"], 4, "error: --log-level='loud' is unknown; use"),
         (["broker", "--bind", "nowhere"], 4, "error: "),
+        (["limit", "emails", "soon"], 4, "error: limit: rate='soon' is no rate; write 100/m"),
+        (["limit", "a/b", "10/m"], 4, "error: queue='a/b' must not contain '/'"),
+        (["failed", "retry", "1", "--queue", "q"], 2, "--queue goes with --all"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_clear_line(arguments: list[str], code: int, line: str) -> None:
@@ -50,6 +56,58 @@ def test_a_mistake_is_one_clear_line(arguments: list[str], code: int, line: str)
     assert line in output
     assert found == code
     assert "secret" not in output
+
+
+NOBODY = {"ROUTEQ_URL": "mqtt://127.0.0.1:1", "ROUTEQ_TIMEOUT": "0.2"}
+"""Where no broker is: a command that had connected would end with 3."""
+RIGHT = {"rate": "10/m"}
+"""Values of required arguments that are not any text."""
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[list[str], Any]]:
+    """Every command with its words; typer brings its own click, or takes the installed one."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield [*before, name], command
+
+
+def mistakes() -> Iterator[list[str]]:
+    """For each command and each of its parameters that is a queue, a worker, a rate or a number."""
+    for words, command in commands(get_command(app)):
+        required = {
+            one.name: RIGHT.get(one.name, "x")
+            for one in command.params
+            if one.param_type_name == "argument" and one.required
+        }
+        for one in command.params:
+            wrong = _wrong(one.name, one.type.name)
+            if wrong and one.name in required:
+                yield [*words, *{**required, one.name: wrong}.values()]
+            elif wrong:
+                yield [*words, f"{one.opts[0]}={wrong}", *required.values()]
+
+
+def _wrong(name: str, kind: str) -> str:
+    if name == "rate":
+        return "soon"
+    if name in {"queue", "to", "worker"} and kind in {"str", "text"}:
+        return "a/b"
+    return "-1" if kind.startswith("int") else "nan" if kind == "float" else ""
+
+
+@pytest.mark.parametrize("arguments", [*mistakes()], ids=" ".join)
+def test_a_wrong_value_is_refused_before_anything_connects(arguments: list[str]) -> None:
+    code, output = said(*arguments, env=NOBODY)
+    assert code in {2, 4}, output
+
+
+def test_a_wrong_value_of_a_broadcast_is_refused_before_anything_connects() -> None:
+    """It has no queue; what it has besides is checked where it is made."""
+    for flags in (["--where", "north"], ["a"], ["--abort-after", "0"]):
+        code, output = said("broadcast", "Update", *flags, env=NOBODY)
+        assert code == 4, output
 
 
 def test_a_wrong_variable_is_named() -> None:
@@ -72,6 +130,7 @@ async def test_a_service_that_waits_for_its_broker_can_be_stopped(service: str) 
     process = await Process.cli(service, service, env=env)
     try:
         await process.says("is it running?")
+        assert ("this worker knows no job class" in process.output) == (service == "worker")
         assert await process.stop() == 0
     finally:
         if process.running:

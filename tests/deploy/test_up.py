@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from routeq_mqtt.settings import Settings
 from tests.bed.bed import free_port
 from tests.bed.jobs import BlocksTheLoop, Gated, Report
 from tests.bed.process import Process
-from tests.bed.recorder import Recorder
+from tests.bed.recorder import TIMEOUT, Recorder
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,7 @@ class Up:
         process = await Process.cli(
             "up", "up", "--bind", f"127.0.0.1:{self.port}", "--db-folder", str(self._folder),
             "--app", "tests.bed.jobs", "--queue", "default,other",
+            "--trigger", "devices/{key}/now=Report",
             env={"ROUTEQ_TEST_RECORDER": str(self._recorder.port)},
         )  # fmt: skip
         self.processes.append(process)
@@ -54,10 +56,15 @@ async def test_jobs_run_and_outlive_a_kill(up: Up, recorder: Recorder) -> None:
         await bus.dispatch(Gated(key="held", gate="go"))
         await bus.later(0.5, Report(key="later"))
         await recorder.count("waits", 1)
+        async with asyncio.timeout(TIMEOUT):
+            while not await bus.requests.call("trigger.list"):
+                pass
+        connection = await bus.sender.link.ready()
+        await connection.publish("devices/roof/now", b"{}")
     await process.kill()
     process = await up.start()
     recorder.open("go")
-    await recorder.wait(lambda: set(recorder.ran()) >= {"now", "other", "held", "later"})
+    await recorder.wait(lambda: set(recorder.ran()) >= {"now", "other", "held", "later", "roof"})
     process.send(signal.SIGTERM)
     assert await process.ended() == 0
     assert "gateway stopped" in process.output
