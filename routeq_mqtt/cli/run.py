@@ -16,6 +16,7 @@ import typer
 from routeq_mqtt.bus.timetable import announcement
 from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
 from routeq_mqtt.cli.common import (
+    FAILED,
     START_AGAIN,
     LogLevel,
     Url,
@@ -125,7 +126,9 @@ def worker(
             async with notifying(work.online):
                 await work.run()
         log.info("worker stopped jobs=%d failed=%d", work.ended_jobs, work.failed_jobs)
-        return START_AGAIN if work.too_big else 0
+        if work.too_big:
+            return START_AGAIN
+        return FAILED if work.given_up else 0
 
     code = run(main)
     _leave_threads_behind(code)

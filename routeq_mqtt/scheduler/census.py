@@ -106,17 +106,25 @@ class Census:
             for session in member.status.sessions
         }
 
+    def _queue_of(self, session: str) -> str:
+        for member in self._context.fleet.members.values():
+            status = member.status
+            if status is not None and session in status.sessions:
+                return status.queues[status.sessions.index(session)]
+        return ""
+
     async def answer(self, args: dict[str, Any]) -> None:
         """A session answers."""
         if args.get("census") != self._number:
             return
-        for job_id in args.get("held", []):
-            self._asked.pop(job_id, None)
+        session = str(args.get("session"))
+        held = [job_id for job_id in args.get("held", []) if self._asked.pop(job_id, None)]
+        self._publisher.heard_of(self._queue_of(session), len(held))
         for job_id in args.get("done", []):
             asked = self._asked.pop(job_id, None)
             if asked is not None:
                 self._done.append((job_id, asked[0]))
-        await self._heard_of(str(args.get("session")))
+        await self._heard_of(session)
 
     async def adopted(self, session: str) -> None:
         """Nothing more is to be learned of a session: what it held is here, and leaves room."""
@@ -130,7 +138,10 @@ class Census:
         await self._close_if_complete()
 
     async def _close_if_complete(self) -> None:
-        if self._sessions or not (self._asked or self._done):
+        if self._sessions:
+            return
+        if not (self._asked or self._done):
+            self._publisher.unheard.clear()  # each of them was found
             return
         if self._asked and self._context.clock.monotonic() < self._incomplete_until:
             return
@@ -140,6 +151,7 @@ class Census:
         # Only now: what was released while we waited for the disk is no longer among them.
         missing, self._asked = self._asked, {}
         self._publisher.unsure.clear()
+        self._publisher.unheard.clear()
         if missing:
             log.warning("nobody holds %d released rows, parked again", len(missing))
             try:

@@ -27,6 +27,9 @@ class Publisher:
 
     Attributes:
         in_flight: rows of each queue that are released and not yet done.
+        unheard: rows of each queue that an earlier scheduler released, and that nobody has said to
+            hold since: they take no room from the workers that are here. Perhaps nobody has them,
+            and the census that finds out may have to wait for workers that never come back.
         publishing: ids of rows that are on their way and not yet acknowledged.
         unsure: ids of released rows whose PUBACK we did not see; a census makes sure.
         releasing: called with the ids of rows that are about to be released.
@@ -40,10 +43,16 @@ class Publisher:
         self._context = context
         self.window = window
         self.in_flight: Counter[str] = Counter()
+        self.unheard: Counter[str] = Counter()
         self.publishing: set[str] = set()
         self.unsure: set[str] = set()
         self.releasing: Callable[[set[str]], None] = lambda ids: None
         self._pace = Pace()
+
+    async def begin(self) -> None:
+        """Take the rows over that an earlier scheduler released."""
+        await self.count()
+        self.unheard = Counter(self.in_flight)
 
     async def count(self) -> None:
         """Take the number of released rows from the store."""
@@ -55,7 +64,12 @@ class Publisher:
 
     def room(self, queue: str) -> int:
         """How many more rows of a queue may be released now."""
-        return max(0, self.limit(queue) - self.in_flight[queue])
+        held = max(0, self.in_flight[queue] - self.unheard[queue])
+        return max(0, self.limit(queue) - held)
+
+    def heard_of(self, queue: str, rows: int) -> None:
+        """A worker says that it holds so many of the rows that we were unsure of."""
+        self.unheard[queue] = max(0, self.unheard[queue] - rows)
 
     def limit(self, queue: str) -> int:
         """Rows of a queue that the workers should hold at most."""

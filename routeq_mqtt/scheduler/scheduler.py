@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.surroundings import Surroundings
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning
+from routeq_mqtt.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    RouteqError,
+    SchedulerRunning,
+)
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.presence.status import SchedulerStatus, decode, encode
 from routeq_mqtt.scheduler.admission import Admission
@@ -205,7 +211,7 @@ class Scheduler:
         )
         self._context = context
         publisher = Publisher(context, window=self._options.feed_window)
-        await publisher.count()
+        await publisher.begin()
         self._census = Census(context, publisher)
         self._balancer = Balancer(context)
         admission = Admission(store.database, self._options.guard)
@@ -302,7 +308,8 @@ class Scheduler:
         link = self._context.link
         if link.connection is not None:
             stopped = replace(self._status, state="stopped", at=self._clock.now())
-            await link.connection.publish(self._topics.scheduler, encode(stopped), retain=True)
+            with contextlib.suppress(ConnectionLost):  # then the Last Will speaks for us
+                await link.connection.publish(self._topics.scheduler, encode(stopped), retain=True)
         await link.close()
 
     # -- the connection ------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Held:
         error: why it is unreadable.
         connection, message: what to acknowledge; renewed when a resumed session delivers it again.
         started: the job has begun to run here.
+        ended: it has run here, and its outcome is on its way to its next place.
         done: it did its work here.
         dropped: the job is no longer ours: whatever it does now, nothing is acknowledged.
     """
@@ -44,6 +45,7 @@ class Held:
         "connection",
         "done",
         "dropped",
+        "ended",
         "envelope",
         "error",
         "holder",
@@ -74,6 +76,7 @@ class Held:
         self.error = error
         self.job_id = job_id
         self.started = False
+        self.ended = False
         self.done = False
         self.dropped = False
         # Fixed here: what tells this delivery from every other one of the same session.

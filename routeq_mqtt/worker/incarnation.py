@@ -62,6 +62,9 @@ class Incarnation:
         ended: called with each job that ended here.
         most: how many jobs to start at all; None: no limit.
         hook: called at each step that a fault test may want to die at.
+
+    Attributes:
+        given_up: jobs that ended here, and whose outcomes found no way out before we had to leave.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Incarnation:
         self.id = f"{options.name or socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
         self.fenced = Signal()
         self.is_fenced = False
+        self.given_up = 0
         self._topics = topics
         self._clock = clock
         self._options = options
@@ -227,7 +231,8 @@ class Incarnation:
         0. No more orders: a resumed queue would join its group again.
         1. Out of the groups, so that nothing new comes.
         2. What runs finishes, `shutdown_timeout` seconds at most.
-        3. The outcomes reach their next place.
+        3. The outcomes reach their next place, in what is left of that time, or 5 seconds: a broker
+           that is away may be back.
         4. Sessions that are empty end; the others wait for the reaper.
         5. The status says stopped, or goes where nothing is left to adopt.
         """
@@ -240,14 +245,27 @@ class Incarnation:
         for held in list(self.pool.running):
             if not held.started:  # it waits for a broker that is away: it is adopted
                 self.pool.drop(held)
+        ends = self._clock.monotonic() + self._options.shutdown_timeout
         await self.pool.finish(self._options.shutdown_timeout)
-        await self.settler.finish(_SETTLE_TIMEOUT)
+        await self.settler.finish(max(_SETTLE_TIMEOUT, ends - self._clock.monotonic()))
+        self._give_up()
         await self.giver.finish(_SETTLE_TIMEOUT)
         self.events.flush()
         self.reports.stop()
-        empty = await asyncio.gather(*(session.close() for session in self.sessions))
+        empty = await asyncio.gather(*(session.close(_SETTLE_TIMEOUT) for session in self.sessions))
         self.reports.leave(held=not all(empty))
         await self._leave(None if all(empty) else "stopped")
+
+    def _give_up(self) -> None:
+        """Say which outcomes are still here: their messages are adopted, and the jobs run again."""
+        left = [held for held in self._held() if held.ended]
+        self.given_up = len(left)
+        for held in left:
+            log.error(
+                "gave up on an outcome, the job runs again id=%s queue=%s; was the broker away?",
+                held.job_id,
+                held.queue,
+            )
 
     async def abandon(self) -> None:
         """Fenced: cancel what runs, acknowledge nothing, leave the sessions to the reaper."""

@@ -11,11 +11,13 @@ the loop for a sign of life at each heartbeat, and says "lost" itself when none 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.errors import ConnectionLost
 from routeq_mqtt.presence.status import (
     HEARTBEAT,
     WorkerState,
@@ -124,7 +126,8 @@ class Presence:
         connection = self.link.connection
         if connection is not None and not self._is_fenced:
             said = b"" if state is None else self._status_bytes(state)
-            await connection.publish(self._own, said, retain=True)
+            with contextlib.suppress(ConnectionLost):  # then the Last Will speaks for us
+                await connection.publish(self._own, said, retain=True)
         await self.link.close()
 
     # -- inside --------------------------------------------------------------------------------

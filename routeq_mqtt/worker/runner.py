@@ -76,6 +76,7 @@ class Runner:
         try:
             self._sharing.busy()
             outcome = await self._outcome_of(held)
+            held.ended = True
             if not self._lease.covers(held):
                 await self._lease.until_covers(held)
         except asyncio.CancelledError:

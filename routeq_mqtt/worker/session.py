@@ -8,6 +8,7 @@ ended here is acknowledged again; what the broker does not send again is somebod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,8 @@ SESSION_EXPIRY = 7 * 86_400
 _REMEMBERED = 10_000
 _KEEP_ALIVE = 30
 _LAST_MARK = 1.0
+_FRESH = 60.0
+"""Seconds after which a PUBACK has surely arrived, or its connection would have been given up."""
 _BESIDE = 500
 """Messages beyond the window: control messages, and jobs on their way back."""
 
@@ -111,6 +114,7 @@ class QueueSession:
         self._read_until = 0
         self._seen = 0
         self._connection: Connection | None = None
+        self._acknowledged: tuple[Connection | None, float] = (None, 0.0)
         self._unsure: dict[Key, Held] = {}
         self._ended: OrderedDict[Key, bool] = OrderedDict()
         self._marks = 0
@@ -230,7 +234,7 @@ class QueueSession:
             self._news.fire()
             return True
         if held.key in self._ended:
-            held.connection.acknowledge(held.message)
+            self._acknowledge(held)
             return True
         return False
 
@@ -276,9 +280,13 @@ class QueueSession:
         if self.in_turn and self._allowed < self._window:
             # Else the broker would fill the place at once, before an earlier queue is asked.
             self._allow(held.connection, max(0, self._allowed - 1))
-        held.connection.acknowledge(held.message)
+        self._acknowledge(held)
         if self._connection is not None and len(self.held) <= self._window // 2:
             self._connection.resume()
+
+    def _acknowledge(self, held: Held) -> None:
+        held.connection.acknowledge(held.message)
+        self._acknowledged = (held.connection, asyncio.get_running_loop().time())
 
     def owns(self, held: Held) -> bool:
         """Whether the broker is connected and has not given the message to somebody else."""
@@ -364,8 +372,16 @@ class QueueSession:
         """Get jobs again."""
         self.membership.change(self._connection, closed=False)
 
-    async def close(self) -> bool:
-        """Disconnect; True if the session was empty and is ended, False if it is to be adopted."""
+    async def close(self, timeout: float) -> bool:
+        """Disconnect; True if the session was empty and is ended, False if it is to be adopted.
+
+        Args:
+            timeout: seconds for a connection to come back that took PUBACKs along.
+        """
+        if self._may_come_again():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._mark_comes_back(await self.link.ready())
         connection = self.link.connection
         empty = connection is not None and await self._is_empty(connection)
         await self.link.close(end_session=empty)
@@ -373,11 +389,19 @@ class QueueSession:
         return empty
 
     async def _is_empty(self, connection: Connection) -> bool:
-        """Whether nothing is left: a marker comes back behind all that waits in the session."""
+        """Whether nothing is left."""
         if self._surroundings.shares_queue:
             return True  # that broker takes back what we hold
-        if self.held:
-            return False
+        return not self.held and await self._mark_comes_back(connection) and not self.held
+
+    def _may_come_again(self) -> bool:
+        """Whether PUBACKs of ours may be lost with their connection: those jobs would run again."""
+        connection, at = self._acknowledged
+        is_fresh = asyncio.get_running_loop().time() - at < _FRESH
+        return connection is not None and connection.lost.done() and is_fresh
+
+    async def _mark_comes_back(self, connection: Connection) -> bool:
+        """Whether all is read that waits in the session: a marker comes behind it."""
         seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         mark = self._mark()
         wanted = self._marks
@@ -390,4 +414,4 @@ class QueueSession:
         connection.resume()
         connection.publish(self._topics.session(self.client_id), mark)
         await asyncio.wait({seen}, timeout=_LAST_MARK)
-        return seen.done() and not self.held
+        return seen.done()

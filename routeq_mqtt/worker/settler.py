@@ -169,7 +169,7 @@ class Settler:
         await asyncio.sleep(outcome.delay)
         if not held.dropped:
             held.envelope = outcome.envelope
-            held.started = False
+            held.started = held.ended = False
             self._pool.add(held)
 
     async def _hand_over_unadmitted(self, held: Held, outcome: Unadmitted) -> None:

@@ -46,6 +46,8 @@ class Worker:
 
     Attributes:
         too_big: it stopped because of `max_memory`: start another one.
+        given_up: jobs that ended here and run again: it stopped, and their outcomes found no way
+            out, since the broker or the scheduler was away.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Worker:
         self.online = asyncio.Event()
         self.failed_jobs = 0
         self.too_big = False
+        self.given_up = 0
         self.ended_jobs = 0
         self._transport = transport
         self._options = options
@@ -120,6 +123,7 @@ class Worker:
         else:
             self._stopping = True
             await life.stop()
+            self.given_up = life.given_up
 
     def _jobs_left(self) -> int | None:
         most = self._options.max_jobs

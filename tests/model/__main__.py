@@ -57,6 +57,7 @@ def show(report: Report, *, trace: bool) -> None:
     print(
         f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} "
         f"lost={verdict.lost} stuck={verdict.stuck} doubled={verdict.doubled} "
+        f"crashed={verdict.crashed} "
         f"error={report.error!r} "
         f"faults={dict(verdict.faults)} digest={report.digest}"
     )

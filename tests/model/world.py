@@ -20,13 +20,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from routeq_mqtt.bus.bus import Bus
-from routeq_mqtt.errors import RouteqError
+from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning, UnreadableMessage
 from routeq_mqtt.scheduler.database import Database
 from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker
 from routeq_mqtt.wire import ids
+from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
 from tests.model.jobs import WORLDS, Work
@@ -75,11 +76,13 @@ class Verdict:
         lost: accepted jobs that neither ran nor failed.
         stuck: rows of jobs that the scheduler still waits for.
         doubled: jobs that ran more often than the allowed causes explain.
+        crashed: workers and schedulers that ended by an error of their own.
     """
 
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
     jobs: int = 0
     runs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -87,7 +90,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.stuck or self.doubled)
+        return not (self.lost or self.stuck or self.doubled or self.crashed)
 
 
 class World:
@@ -111,6 +114,7 @@ class World:
         self.saves: list[float] = [0.0]
         self.broker_kills: list[tuple[float, float]] = []
         self.hurt: dict[str, list[float]] = {}
+        self.gave_up: set[tuple[str, str, int]] = set()
         self.over = False
         self._names: Counter[str] = Counter()
 
@@ -165,10 +169,28 @@ class World:
         self.note(f"{program.process.name} ended: {error!r}")
         if program in self.programs:
             self.programs.remove(program)
+            self._note_end(program, error)
             program.disk.crash()
             program.sockets.crash()
             if not self.over and program.kind != "producer":
                 self.loop.call_later(1.0, self._again, program.kind)
+
+    def _note_end(self, program: Program, error: BaseException | None) -> None:
+        if program.kind == "worker" and not self.broker.running:
+            # The broker will give what it still holds for a worker to others: the outcomes, too.
+            for session in program.sockets.keep_alive:
+                held = ((program.process.name, *job) for job in self._held(session))
+                self.gave_up.update(held)
+        refused = isinstance(error, SchedulerRunning | ConfigurationError)  # another one works
+        if error is not None and program.kind != "producer" and not refused:
+            self.verdict.crashed.append(f"{program.process.name}: {error!r}")
+
+    def _held(self, session: str) -> Iterator[tuple[str, int]]:
+        """Jobs that a session holds, each with its attempt."""
+        for payload in self.broker.holds(session):
+            with contextlib.suppress(UnreadableMessage):  # a question, or a marker
+                envelope = Envelope.decode(payload)
+                yield str(envelope.id), envelope.attempt
 
     def _again(self, kind: str) -> None:
         if not self.over:
@@ -398,13 +420,16 @@ class World:
     def _excused(self, job_id: str, before: list[Run]) -> bool:
         """Its worker died or was cut off, or its sender could not know whether it had arrived.
 
-        A job that is stored has a row, which drops what an earlier worker held; of any other job
-        also a worker that handed its retry over and died before the PUBACK leaves a second copy.
+        Or its worker was told to stop, and its broker stayed away until it had to leave. A job
+        that is stored has a row, which drops what an earlier worker held; of any other job also a
+        worker that handed its retry over and died before the PUBACK leaves a second copy.
         """
         one, _ = self.accepted.get(job_id, (None, 0.0))
         stored = one is not None and one.confirm == "stored"
         for run in before[-1:] if stored else before:
             if any(at >= run.at for at in self.hurt.get(run.process.name, [])):
+                return True
+            if (run.process.name, job_id, run.attempt) in self.gave_up:
                 return True
         return (job_id in self.unsure and not stored) or bool(self.broker_kills)
 
