@@ -17,6 +17,7 @@ WORLDS: list[World] = []
 class Work(Job):
     """Takes `seconds`, fails in its first `fails` attempts, and gives up where it is `hopeless`."""
 
+    name = "model.Work"  # the faults have one, too
     max_tries = 50
     backoff = 0.0
     key: str
