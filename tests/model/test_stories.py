@@ -1,47 +1,57 @@
-"""What became of a job, told by runs of the model whose plan is written by hand."""
+"""What becomes of a job in the stories of `tests.model.stories`."""
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
+import json
+import os
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
-from tests.model.plan import Fault
-from tests.model.stories import let_go, plan, sending
-from tests.model.world import run_world
-
-__all__ = ["let_go"]
+from tests.bed.process import ROOT
 
 GAVE_UP = "gave up on an outcome, the job runs again"
 
 
-def outage(lasts: float) -> list[Fault]:
-    """The broker goes while the job runs; its worker is told to stop before it is back."""
-    return [Fault(2.0, "restart broker", 1, lasts), Fault(4.0, "stop worker", 1, 0.0)]
+@pytest.fixture(scope="module")
+def told() -> dict[str, dict[str, Any]]:
+    """Every story, told once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.model.stories"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {one["story"]: one for one in map(json.loads, done.stdout.splitlines())}
 
 
-@pytest.mark.parametrize("confirm", ["broker", "stored"])
-def test_a_worker_that_is_told_to_stop_waits_for_its_broker(tmp_path: Path, confirm: str) -> None:
-    verdict = run_world(1, plan(sending(1.0, confirm=confirm), faults=outage(20.0)), tmp_path)
-    assert (verdict.good, verdict.runs) == (True, 1), verdict
-
-
-@pytest.mark.parametrize("confirm", ["broker", "stored"])
-def test_it_gives_up_loudly_when_its_time_is_over(
-    tmp_path: Path, confirm: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("confirm", ["plain", "stored"])
+def test_a_worker_that_is_told_to_stop_waits_for_its_broker(
+    told: dict[str, dict[str, Any]], confirm: str
 ) -> None:
-    with caplog.at_level(logging.ERROR):
-        verdict = run_world(1, plan(sending(1.0, confirm=confirm), faults=outage(60.0)), tmp_path)
-    assert verdict.good, verdict
-    assert sum(record.message.startswith(GAVE_UP) for record in caplog.records) == 1
+    story = told[f"{confirm}, short outage"]
+    assert (story["good"], story["runs"], story["said"]) == (True, 1, []), story
 
 
-def test_a_power_cut_takes_no_room_from_the_workers_that_come_next(tmp_path: Path) -> None:
-    """Rows whose holder is dead, and not yet known to be: jobs that come later do not wait."""
-    cut = [Fault(0.5, f"kill {what}", 1, 0.5) for what in ("broker", "worker", "scheduler")]
-    verdict = run_world(1, plan(sending(0.2, seconds=9.0), sending(5.0), faults=cut), tmp_path)
-    assert verdict.good, verdict
-    starts = [line for line in verdict.trace if " starts " in line]
-    assert len(starts) >= 3, verdict.trace
-    assert float(starts[1].split()[0]) == 5.0, starts
+@pytest.mark.parametrize("confirm", ["plain", "stored"])
+def test_it_gives_up_loudly_when_its_time_is_over(
+    told: dict[str, dict[str, Any]], confirm: str
+) -> None:
+    story = told[f"{confirm}, long outage"]
+    assert story["good"], story
+    [line] = story["said"]
+    assert line.startswith(GAVE_UP)
+
+
+def test_a_power_cut_takes_no_room_from_the_workers_that_come_next(
+    told: dict[str, dict[str, Any]],
+) -> None:
+    """A released row has nobody, and nobody knows that yet: the next job does not wait for it."""
+    story = told["power cut"]
+    assert story["good"], story
+    [_, second, _] = [line for line in story["trace"] if " starts " in line]
+    assert float(second.split()[0]) == 5.0, story
