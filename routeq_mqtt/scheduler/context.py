@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.scheduler.store import Store
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.link import Link
+    from routeq_mqtt.transport.seam import Connection
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Context:
         expiring: there may be jobs that expire.
         delayed: fires when something may be due earlier than the releaser thinks.
         fleet_changed: fires when a worker came, went or changed.
+        unsaid: answers to requests that waited for us, and came before the connection was set up.
     """
 
     store: Store
@@ -63,6 +65,7 @@ class Context:
     expiring: bool = True
     delayed: Signal = field(default_factory=Signal)
     fleet_changed: Signal = field(default_factory=Signal)
+    unsaid: list[tuple[str, bytes]] = field(default_factory=list)
     link: Link = field(init=False)
 
     def delivery(self, queue: str) -> str:
@@ -99,11 +102,20 @@ class Context:
     def reply(self, request: dict[str, Any], *, result: object = None, error: str = "") -> None:
         """Answer a request; one without a reply topic wants no answer."""
         topic, connection = request.get("reply"), self.link.connection
-        if connection is None or not isinstance(topic, str) or not topic:
+        if not isinstance(topic, str) or not topic:
             return
         answer: dict[str, object] = {"id": request.get("id")}
         answer |= {"error": error} if error else {"result": result}
-        connection.publish(topic, pack(answer))
+        if connection is None:
+            self.unsaid.append((topic, pack(answer)))
+        else:
+            connection.publish(topic, pack(answer))
+
+    def reply_late(self, connection: Connection) -> None:
+        """Say what could not be said while there was no connection."""
+        for topic, answer in self.unsaid:
+            connection.publish(topic, answer)
+        self.unsaid.clear()
 
     async def say(self, topic: str, payload: bytes) -> None:
         """Publish a retained message and wait for its PUBACK, over reconnects."""

@@ -391,6 +391,7 @@ class Scheduler:
         """After each connect, ask who holds what."""
         while True:
             connection = await self._context.link.ready()
+            self._context.reply_late(connection)
             if not (self.online.is_set() or self._context.surroundings.shares_queue):
                 self._expect_workers()
             await self._ask(self._census.ask)

@@ -1,6 +1,7 @@
 """Outbox chaos: producers killed and the link cut at random; nothing lost, nothing doubled.
 
-``python -m tests.edge.chaos --jobs 10000 --seed 7``; a smaller one is part of `make test`.
+``python -m tests.edge.chaos --jobs 10000 --seed 7``; `make test` runs as many on mosquitto, and
+fewer on the embedded broker.
 """
 
 from __future__ import annotations

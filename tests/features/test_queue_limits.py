@@ -16,12 +16,12 @@ from tests.bed.process import Process
 from tests.features.test_control import unstarted, until
 
 
-async def waiting(bed: Bed, bus: Bus, number: int) -> None:
-    """Wait until so many jobs wait for their turn, and no other is on its way."""
+async def waiting(bed: Bed, bus: Bus, number: int, *, running: int = 0) -> None:
+    """Wait until so many jobs wait for their turn, and no other one but those is on its way."""
 
     def as_wanted(sizes: dict[str, dict[str, int]]) -> bool:
         size = sizes.get("default", {})
-        return (size.get("limited"), size.get("released")) == (number, 0)
+        return (size.get("limited"), size.get("released")) == (number, running)
 
     await bed.ask_until(bus, "sizes", as_wanted)
 

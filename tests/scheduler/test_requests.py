@@ -15,6 +15,7 @@ from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
+from routeq_mqtt.topics import SCHEDULER_CLIENT_ID
 from tests.bed.jobs import Report
 
 
@@ -56,4 +57,28 @@ async def test_a_request_does_not_overtake_the_job_that_it_is_about(
         answer = asking.result()
         assert answer == "cancelled" if method == "cancel" else answer.state == "delayed"
     scheduler.stop()
+    await running
+
+
+async def test_a_request_that_waited_for_the_scheduler_is_answered(tmp_path: Path) -> None:
+    """It comes with the CONNACK, while the scheduler has no connection yet to answer on."""
+    broker = MemoryBroker()
+    transport = MemoryTransport(broker)
+    options = SchedulerOptions(db=tmp_path / "routeq.db")
+    first = Scheduler(transport, options)
+    running = asyncio.create_task(first.run())
+    await first.online.wait()
+    async with Bus(settings=Settings(), transport=transport) as bus:
+        await bus.requests.call("ping")
+        first.stop()
+        await running
+        asking = asyncio.create_task(bus.requests.call("ping"))
+        storing = asyncio.create_task(bus.dispatch(Report(key="x"), confirm="stored"))
+        while len(broker.holds(SCHEDULER_CLIENT_ID)) < 2:
+            await asyncio.sleep(0)
+        second = Scheduler(transport, options)
+        running = asyncio.create_task(second.run())
+        assert (await asking)["state"]
+        assert await storing
+    second.stop()
     await running

@@ -25,6 +25,10 @@ DAY = 86_400.0
 CARD = "4111-1111"
 SEALING = f"e1:{base64.b64encode(bytes(32)).decode()}"
 BOTH: dict[str, Any] = {"signing_keys": "k1:secret", "encryption_keys": SEALING}
+NEWER = {
+    "signing_keys": "k2:newer",
+    "encryption_keys": f"e2:{base64.b64encode(bytes([2]) * 32).decode()}",
+}
 TOPICS = ("schedule", "store/+", "failed", "result", "events/+", "workers/+", "rpc/+", "reply/+")
 SAID: asyncio.Queue[str] = asyncio.Queue()
 
@@ -206,8 +210,7 @@ async def test_a_result_and_an_error_of_a_sealed_job_are_sealed() -> None:
                 await curious.result(done, timeout=10)
             with pytest.raises(JobFailed, match=r"exception: hidden: the job was sealed$"):
                 await curious.result(failed, timeout=10)
-        other = f"e2:{base64.b64encode(bytes([2]) * 32).decode()}"
-        async with stranger(bus, encryption_keys=other) as mistaken:
+        async with stranger(bus, encryption_keys=NEWER["encryption_keys"]) as mistaken:
             with pytest.raises(RefusedJob, match="key 'e1' is none of ours"):
                 await mistaken.result(done, timeout=10)
     assert not any(CARD.encode() in payload for payload in heard)
@@ -256,15 +259,26 @@ async def retry(bus: Bus, *ids: str) -> Any:
 
 
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("keys", [BOTH, {"signing_keys": "k1:secret"}])
+@pytest.mark.parametrize("older", [BOTH, {"signing_keys": BOTH["signing_keys"]}])
 async def test_a_failed_job_runs_again_after_a_month_and_with_newer_keys(
-    keys: dict[str, Any], named: bool
+    older: dict[str, Any], named: bool
 ) -> None:
+    """The one who runs it then has only the newer keys."""
     clock = Calendar()
-    async with bus_with("default", clock=clock, **keys) as bus:
-        job_id = str(await bus.dispatch(Broken(text=CARD), expires_at=clock.now() + DAY))
+    newer: dict[str, Any] = {name: NEWER[name] for name in older}
+    keys = {name: f"{NEWER[name]},{key}" for name, key in older.items()}
+    async with bus_with(clock=clock, **keys) as bus:
+        first = await bus.worker()
+        async with stranger(bus, **older) as producer:
+            expires_at = clock.now() + DAY
+            job_id = str(await producer.dispatch(Broken(text=CARD), expires_at=expires_at))
         await failed_records(bus, 1)
+        first.stop()
+        async with asyncio.timeout(10):
+            while any(bus.sizes.fleet.online()):
+                await bus.sizes.refresh()
         clock.ahead, Broken.works = 30 * DAY, True
+        await bus.worker(options=WorkerOptions(guard=Settings(**newer).guard()))
         answer = await retry(bus, *([job_id] if named else []))
         assert answer == {"retried": [job_id], "skipped": []}
         assert await said(1) == [CARD]
