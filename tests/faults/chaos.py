@@ -40,6 +40,7 @@ class Chaos:
         self._tell = tell
         self._proxy = Proxy(site.bed.port)
         self._proxied: Process | None = None
+        self._armed: Process | None = None
         self._generation = 0
         self._faults: tuple[tuple[str, int, Callable[[], Awaitable[None]]], ...] = (
             ("worker kill -9", 8, self._kill_worker),
@@ -71,6 +72,7 @@ class Chaos:
             self.done[name] += 1
             await self._mend()
             await asyncio.sleep(self._choose.uniform(0.5, 3.0))
+        await self._disarm()
         await self._site.end_producers()
 
     async def close(self) -> None:
@@ -99,6 +101,12 @@ class Chaos:
             await self._site.start_scheduler_soon()
         await self._fill_up()
 
+    async def _disarm(self) -> None:
+        """A scheduler whose step has not come yet would die of it when nobody mends any more."""
+        if self._armed is not None and self._armed is self._site.scheduler:
+            await self._site.kill_scheduler()
+        await self._mend()
+
     # -- faults --------------------------------------------------------------------------------
 
     async def _kill_worker(self) -> None:
@@ -125,7 +133,7 @@ class Chaos:
         await self._site.kill_scheduler()
         step = self._choose.choice(STEPS)
         times = self._choose.randint(1, 5)
-        dying = await self._site.start_dying_scheduler(step, times)
+        self._armed = dying = await self._site.start_dying_scheduler(step, times)
         if step.startswith("adopting"):
             await self._kill_worker()
         ended = asyncio.create_task(dying.ended())
