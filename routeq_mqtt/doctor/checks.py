@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.doctor import broker
+from routeq_mqtt.doctor.listeners import listeners
 from routeq_mqtt.doctor.patient import WAIT, Patient
 from routeq_mqtt.doctor.report import Check
 from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused, RequestFailed
@@ -144,6 +145,7 @@ _IN_ORDER: tuple[_Checking, ...] = (
     workers,
     homes,
     broker.strangers,
+    listeners,
     broker.shared,
     broker.way,
     broker.queue_path,

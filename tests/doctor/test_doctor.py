@@ -36,8 +36,8 @@ async def test_a_healthy_bus_is_found_healthy_and_nothing_is_left_behind(bed: Be
     assert {check.verdict for check in checks} == {"ok"}, checks
     assert {
         "connection", "encryption", "delivery", "scheduler", "the scheduler's clock", "workers",
-        "queues", "access control", "shared subscriptions", "a job's way", "$queue path",
-        "receive maximum", "session expiry", "persistence", "message limit",
+        "queues", "access control", "other listeners", "shared subscriptions", "a job's way",
+        "$queue path", "receive maximum", "session expiry", "persistence", "message limit",
     } <= {check.name for check in checks}  # fmt: skip
     assert await retained(bed) == before
     async with bed.bus() as bus:
