@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from routeq_broker import packets, sql
@@ -69,7 +70,9 @@ class Router:
         """Take up what the database had; its sessions have `grace` seconds to come back."""
         self.retained = dict(loaded.retained)
         for client_id, window, user in loaded.sessions:
-            rights = self._rights(user, client_id)
+            # One of before there were users may turn out to be anybody's: what it brings is kept
+            # until somebody comes, and what that client may not read goes then.
+            rights = None if user is None else self._rights(user, client_id)
             session = Session(client_id, clean=False, window=window, user=user, rights=rights)
             self.sessions[client_id] = session
             self._reserve(session, grace)
@@ -118,6 +121,8 @@ class Router:
                 f"the session {client_id!r} belongs to {session.user!r}, not to {user!r}",
                 packets.NOT_AUTHORIZED,
             )
+        if session is not None and session.rights is None and rights is not None:
+            self._limit(session, rights)
         if session is not None and session.connection is not None:
             old, session.connection = session.connection, None
             log.info("client=%s is taken over", client_id)  # [3.1.4-2]
@@ -146,6 +151,28 @@ class Router:
         log.info(
             "client=%s user=%s has its session of before there were users", session.client_id, user
         )
+
+    def _limit(self, session: Session, rights: Rights) -> None:
+        """Of before there were rules: as if they had held all the time."""
+        session.rights = rights
+        for name, qos in list(session.subscriptions.items()):
+            self._remove_subscription(session, name)  # with the routes that are remembered
+            if _may_subscribe(rights, name, split_share(name)):
+                self._add_subscription(session, name, qos)
+            else:
+                self.journal.write(sql.DELETE_SUBSCRIPTION, session.client_id, name)
+        hidden = [entry for entry in session.held.values() if not rights.may_read(entry.topic)]
+        self.give_back(session, [entry.mid for entry in hidden])
+        dropped = [entry for entry in hidden if session.drop(entry.mid) is not None]
+        dropped += [entry for entry in session.pending if not rights.may_read(entry.topic)]
+        session.pending = deque(entry for entry in session.pending if rights.may_read(entry.topic))
+        for entry in dropped:
+            self.journal.forget(entry)
+        if dropped:
+            log.warning(
+                "client=%s may not read messages=%d that waited for it since before there were "
+                "access rules; they are dropped", session.client_id, len(dropped),
+            )  # fmt: skip
 
     def resume(self, session: Session) -> None:
         """What waits for a session that has come (back)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from routeq_broker import Broker, Doorkeeper, StoreBroken, Users, hashed_line
+from routeq_broker import Acl, Broker, Doorkeeper, StoreBroken, Users, hashed_line
 from routeq_mqtt import ConnectionFailed
 from routeq_mqtt.transport.address import BrokerAddress
 from routeq_mqtt.transport.aio import AioTransport
@@ -109,6 +109,63 @@ async def test_a_session_of_before_there_were_users_goes_to_who_comes_first(tmp_
         with pytest.raises(ConnectionFailed):
             await taken(broker, 0, user="bert")
         assert await taken(broker, 0, user="anna") == set()
+
+
+RULES = """
+user anna
+topic readwrite routeq/#
+topic readwrite $queue/#
+user bert
+topic write routeq/#
+topic write $queue/#
+"""
+
+
+def keeper_with_rules(folder: Path) -> Doorkeeper:
+    (folder / "users").write_text("\n".join(hashed_line(name, name) for name in ("anna", "bert")))
+    (folder / "acl").write_text(RULES)
+    return Doorkeeper(Users.read(folder / "users"), Acl.read(folder / "acl"))
+
+
+async def published(broker: Broker, *messages: tuple[str, bytes]) -> None:
+    address = BrokerAddress(port=broker.port, username="bert", password="bert", protocol="3.1.1")
+    connection = await AioTransport(address).connect(ConnectOptions("producer"), lambda _: None)
+    for topic, payload in messages:
+        await connection.publish(topic, payload)
+    await connection.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_comes_before_the_clients_are_back_waits_when_rules_are_introduced(
+    tmp_path: Path, restarted: bool
+) -> None:
+    """It was subscribed to; whose that session is, and what they may read, shows when they come."""
+    more = "INSERT INTO subscriptions VALUES ('old', 'routeq/store/+', 1);"
+    path = made(tmp_path, VERSION_1 + more)
+    keeper = keeper_with_rules(tmp_path)
+    messages = [("routeq/schedule", b"5"), ("routeq/store/q", b"6"), ("$queue/q", b"7")]
+    async with running(path, keeper) as broker:
+        await published(broker, *messages)
+        if not restarted:
+            assert await taken(broker, 6, user="anna") == {b"1", b"2", b"3", b"5", b"6", b"7"}
+            await published(broker, ("routeq/schedule", b"8"))
+    async with running(path, keeper) as broker:
+        rest = {b"8"} if not restarted else {b"1", b"2", b"3", b"5", b"6", b"7"}
+        assert await taken(broker, len(rest), user="anna") == rest
+
+
+async def test_who_may_not_read_gets_nothing_of_before_there_were_rules(tmp_path: Path) -> None:
+    """And the jobs among it stay for others."""
+    path = made(tmp_path, VERSION_1)
+    keeper = keeper_with_rules(tmp_path)
+    async with running(path, keeper) as broker:
+        await published(broker, ("routeq/schedule", b"5"))
+        assert await taken(broker, 0, user="bert") == set()
+        await published(broker, ("routeq/schedule", b"6"))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM subscriptions").fetchone() == (0,)
+        waiting = db.execute("SELECT payload, owner FROM entries ORDER BY number").fetchall()
+        assert waiting == [(b"1", None), (b"2", None)]
 
 
 async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
