@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Bed
+from tests.bed.bed import KINDS, Bed, mosquitto
+from tests.bed.recorder import Recorder
+from tests.conftest import need_mosquitto
 from tests.faults.site import Site
 
 
-@pytest.fixture
-async def site(bed: Bed) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def _site(bed: Bed) -> AsyncIterator[Site]:
     one = Site(bed)
     yield one
     one.keep_logs()
     one.ledger.close()
+
+
+@pytest.fixture
+async def site(bed: Bed) -> AsyncIterator[Site]:
+    async with _site(bed) as one:
+        yield one
+
+
+@pytest.fixture
+async def sites(tmp_path: Path, recorder: Recorder) -> AsyncIterator[list[Site]]:
+    """One on every broker; see `at_once`."""
+    if os.environ.get("CI") == "true":
+        need_mosquitto()
+    async with AsyncExitStack() as stack:
+        found = []
+        for kind in KINDS:
+            if kind == "embedded" or mosquitto() is not None:
+                (folder := tmp_path / kind).mkdir()
+                bed = Bed(kind, folder, recorder)
+                stack.push_async_callback(bed.close)
+                await bed.start_broker()
+                found.append(await stack.enter_async_context(_site(bed)))
+        yield found

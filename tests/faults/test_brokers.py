@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.bed.proxy import Liar, Proxy
+from tests.faults.at_once import at_once
 from tests.faults.clock import WallClock
 from tests.faults.flapping import flap
 from tests.faults.jobs import Work
@@ -19,6 +20,7 @@ LOAD = ("--rate", "150", "--seconds", "0.05")
 _CLOCK_SET = "the system clock was set"
 
 
+@at_once
 async def test_a_broker_restart_under_load(site: Site) -> None:
     """Workers come back one after the other: the groups are empty meanwhile."""
     await site.start_scheduler()
@@ -40,6 +42,7 @@ async def test_a_broker_restart_under_load(site: Site) -> None:
     (await site.settled()).assert_sound()
 
 
+@at_once
 async def test_a_broker_is_killed_under_load(site: Site) -> None:
     """Stored jobs survive it everywhere; on the embedded broker with a database plain ones do."""
     await site.start_scheduler()
@@ -58,6 +61,7 @@ async def test_a_broker_is_killed_under_load(site: Site) -> None:
 
 
 @pytest.mark.parametrize("way", ["half-open", "slow", "flapping"])
+@at_once
 async def test_the_network_is_cut_between_worker_and_broker(site: Site, way: str) -> None:
     proxy = Proxy(site.bed.port)
     await proxy.start()
@@ -111,6 +115,7 @@ async def test_broker_and_scheduler_forget_who_is_there(site: Site) -> None:
     assert site.count("start") == site.count("end") == 1
 
 
+@at_once
 async def test_the_wall_clock_is_set_back_and_forth(site: Site) -> None:
     """Of every process but mosquitto: nothing is lost, nothing runs twice, nobody is given up."""
     clock = WallClock(site.bed.folder)
@@ -153,6 +158,7 @@ async def _until_ended(site: Site, keys: set[str]) -> None:
             await asyncio.sleep(0.05)
 
 
+@at_once
 async def test_a_power_cut_in_every_order(site: Site) -> None:
     """All at once, kill -9; then everything starts again, in every order one after the other."""
     stored = ("--confirm", "stored", "--rate", "100", "--seconds", "0.05", "--delayed", "0.3")

@@ -10,11 +10,13 @@ import sys
 import pytest
 
 from tests.bed.process import Process
+from tests.faults.at_once import at_once
 from tests.faults.scheduler import STEPS
 from tests.faults.site import Site
 
 
 @pytest.mark.parametrize("step", STEPS)
+@at_once
 async def test_the_scheduler_dies_at_a_step(site: Site, step: str) -> None:
     """Under a load that takes every way through it; chaos varies how often it comes there."""
     await site.start_scheduler()
@@ -38,6 +40,7 @@ async def test_the_scheduler_dies_at_a_step(site: Site, step: str) -> None:
     (await site.settled()).assert_sound()
 
 
+@at_once
 async def test_a_full_disk_loses_nothing_and_is_told_loudly(site: Site) -> None:
     scheduler = await site.start_scheduler()
     await site.start_producer("later", "--delayed", "1", "--rate", "100")
@@ -61,6 +64,7 @@ async def test_a_full_disk_loses_nothing_and_is_told_loudly(site: Site) -> None:
     assert scheduler.running, scheduler.output
 
 
+@at_once
 async def test_two_schedulers_by_force_lose_nothing(site: Site) -> None:
     """Two with databases of their own, started at once: neither sees the other in time."""
     await site.start_worker()

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from tests.faults.at_once import at_once
 from tests.faults.jobs import Poison, Work
 from tests.faults.site import Site
 from tests.faults.verdict import DIED, shown
@@ -34,6 +35,7 @@ async def test_a_worker_is_killed_in_the_middle_of_long_jobs(
     assert sorted(charged.values()) == [1] * 10 + [2] * 5
 
 
+@at_once
 async def test_workers_are_killed_in_the_middle_of_many_short_jobs(site: Site) -> None:
     await site.start_scheduler()
     for _ in range(2):
@@ -49,6 +51,7 @@ async def test_workers_are_killed_in_the_middle_of_many_short_jobs(site: Site) -
     assert len(verdict.doubled) <= 3 * 10 + 3
 
 
+@at_once
 async def test_a_worker_is_killed_right_after_it_came(site: Site) -> None:
     await site.start_scheduler()
     await site.start_worker("--concurrency", "5")
@@ -59,6 +62,7 @@ async def test_a_worker_is_killed_right_after_it_came(site: Site) -> None:
     (await site.settled()).assert_sound()
 
 
+@at_once
 async def test_the_next_worker_dies_while_the_first_is_adopted(site: Site) -> None:
     await site.start_scheduler()
     first = await site.start_worker("--concurrency", "5", "--prefetch", "300")
@@ -76,6 +80,7 @@ async def test_the_next_worker_dies_while_the_first_is_adopted(site: Site) -> No
     assert set(verdict.doubled.values()) == {DIED}
 
 
+@at_once
 async def test_a_hung_workers_late_results_are_not_taken(site: Site) -> None:
     await site.start_scheduler()
     hung = await site.start_worker("--concurrency", "3")
@@ -96,6 +101,7 @@ async def test_a_hung_workers_late_results_are_not_taken(site: Site) -> None:
     assert await hung.stop() == 0
 
 
+@at_once
 async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: Site) -> None:
     await site.start_scheduler()
     async with site.bed.bus() as bus:
@@ -114,6 +120,7 @@ async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: 
     (await site.settled()).assert_sound()
 
 
+@at_once
 async def test_a_job_that_crashes_or_takes_all_memory_is_no_other_poison(site: Site) -> None:
     """Each is charged for its own deaths alone, though they wait in the same worker."""
     ways = {"segfault": signal.SIGSEGV, "memory": signal.SIGKILL}
@@ -158,6 +165,7 @@ async def _replace_workers_until_failed(site: Site, number: int, deaths: int) ->
     return codes
 
 
+@at_once
 async def test_a_rolling_restart_neither_loses_nor_doubles(site: Site) -> None:
     await site.start_scheduler()
     for _ in range(3):
