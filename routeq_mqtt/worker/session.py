@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from routeq_mqtt.errors import UnreadableMessage
+from routeq_mqtt.errors import ConnectionLost, UnreadableMessage
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.link import Link
 from routeq_mqtt.transport.seam import ConnectOptions
@@ -114,7 +114,7 @@ class QueueSession:
         self._read_until = 0
         self._seen = 0
         self._connection: Connection | None = None
-        self._acknowledged: tuple[Connection | None, float] = (None, 0.0)
+        self._acknowledged_at = float("-inf")
         self._unsure: dict[Key, Held] = {}
         self._ended: OrderedDict[Key, bool] = OrderedDict()
         self._marks = 0
@@ -286,7 +286,7 @@ class QueueSession:
 
     def _acknowledge(self, held: Held) -> None:
         held.connection.acknowledge(held.message)
-        self._acknowledged = (held.connection, asyncio.get_running_loop().time())
+        self._acknowledged_at = asyncio.get_running_loop().time()
 
     def owns(self, held: Held) -> bool:
         """Whether the broker is connected and has not given the message to somebody else."""
@@ -376,12 +376,10 @@ class QueueSession:
         """Disconnect; True if the session was empty and is ended, False if it is to be adopted.
 
         Args:
-            timeout: seconds for a connection to come back that took PUBACKs along.
+            timeout: seconds for the PUBACKs to arrive, if their connection has to come back first.
         """
-        if self._may_come_again():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._mark_comes_back(await self.link.ready())
+        if asyncio.get_running_loop().time() - self._acknowledged_at < _FRESH:
+            await self._until_acknowledged(timeout)
         connection = self.link.connection
         empty = connection is not None and await self._is_empty(connection)
         await self.link.close(end_session=empty)
@@ -394,11 +392,20 @@ class QueueSession:
             return True  # that broker takes back what we hold
         return not self.held and await self._mark_comes_back(connection) and not self.held
 
-    def _may_come_again(self) -> bool:
-        """Whether PUBACKs of ours may be lost with their connection: those jobs would run again."""
-        connection, at = self._acknowledged
-        is_fresh = asyncio.get_running_loop().time() - at < _FRESH
-        return connection is not None and connection.lost.done() and is_fresh
+    async def _until_acknowledged(self, timeout: float) -> None:
+        """Our PUBACKs have arrived, as what is sent behind them has.
+
+        Whoever does not read because it is full does not see its connection end, either. What a
+        dead connection took along comes again on the next one, and is acknowledged there.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while True:
+                    connection = await self.link.ready()
+                    connection.resume()
+                    with contextlib.suppress(ConnectionLost):
+                        await connection.publish(self._topics.session(self.client_id), self._mark())
+                        return
 
     async def _mark_comes_back(self, connection: Connection) -> bool:
         """Whether all is read that waits in the session: a marker comes behind it."""
