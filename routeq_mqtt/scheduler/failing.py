@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def new_failed(record: FailedRecord) -> NewFailed:
     """A failed record as the store takes it."""
+    attempt, deliveries = _counted(record.envelope)
     return NewFailed(
         id=record.id,
         queue=record.queue,
@@ -24,15 +25,17 @@ def new_failed(record: FailedRecord) -> NewFailed:
         worker=record.worker,
         failed_at=record.failed_at,
         record=record.encode(),
-        attempt=_attempt(record.envelope),
+        attempt=attempt,
+        deliveries=deliveries,
     )
 
 
-def _attempt(envelope: bytes) -> int | None:
+def _counted(message: bytes) -> tuple[int | None, int | None]:
     try:
-        return Envelope.decode(envelope).attempt
+        envelope = Envelope.decode(message)
     except UnreadableMessage:
-        return None
+        return None, None
+    return envelope.attempt, envelope.deliveries
 
 
 def expired(row: Row, now: float) -> NewFailed:

@@ -18,7 +18,8 @@ COLUMNS = (
     "lane IS NOT NULL OR queue IN (SELECT queue FROM queue_limits)"
 )
 
-# A row that is done, or has this delivery of this attempt already, drops the newcomer.
+# A row that is done, or has this delivery of this attempt already, drops the newcomer. Deliveries
+# only ever grow, while a retry by hand begins with attempt 1: fewer of them are of an earlier life.
 TAKE = """
 INSERT INTO jobs
     (id, queue, attempt, deliveries, state, run_at, seq, durable, expires_at, envelope, era)
@@ -29,6 +30,7 @@ ON CONFLICT (id) DO UPDATE SET
     era = excluded.era
 WHERE jobs.state <> 'done'
     AND (excluded.attempt, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
+    AND excluded.deliveries >= jobs.deliveries
 """
 
 # From a dead worker's session: only what that worker held of ours comes back, and once. An attempt
@@ -41,6 +43,7 @@ ON CONFLICT (id) DO UPDATE SET
     run_at = excluded.run_at, envelope = excluded.envelope
 WHERE jobs.state = 'released'
     AND (excluded.attempt - ?, excluded.deliveries) > (jobs.attempt, jobs.deliveries)
+    AND excluded.deliveries > jobs.deliveries
 """
 
 # By hand, from a failed record: whatever the row was.
@@ -115,7 +118,8 @@ WHERE id = ? AND state <> 'done' AND attempt <= ?
 FORGET = "DELETE FROM jobs WHERE id = ?"
 TOMBSTONE = """
 UPDATE jobs SET state = 'done', done_at = ?, envelope = x''
-WHERE id = ? AND state <> 'done' AND attempt <= coalesce(?, attempt)
+WHERE id = ? AND state <> 'done'
+    AND attempt <= coalesce(?, attempt) AND deliveries <= coalesce(?, deliveries)
 """
 PURGE = """
 DELETE FROM jobs WHERE id IN (
@@ -129,7 +133,9 @@ DELETE FROM jobs WHERE id IN (
 FAIL = """
 INSERT INTO failed (id, queue, job, reason, error, worker, failed_at, record)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
-    SELECT 1 FROM jobs WHERE id = ?1 AND (state = 'done' OR attempt > coalesce(?9, attempt))
+    SELECT 1 FROM jobs WHERE id = ?1 AND (
+        state = 'done' OR attempt > coalesce(?9, attempt) OR deliveries > coalesce(?10, deliveries)
+    )
 )
 ON CONFLICT (id) DO UPDATE SET
     job = excluded.job, reason = excluded.reason, error = excluded.error,

@@ -6,7 +6,8 @@ from routeq_mqtt.scheduler.schema_batches import SHOWN
 
 # Of a row that is here: whether this delivery of it is news.
 IS_NEWS = """
-SELECT state <> 'done' AND (?2, ?3) > (attempt, deliveries) FROM jobs WHERE id = ?1
+SELECT state <> 'done' AND (?2, ?3) > (attempt, deliveries) AND ?3 >= deliveries
+FROM jobs WHERE id = ?1
 """
 TAKE = """
 INSERT INTO jobs

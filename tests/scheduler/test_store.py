@@ -150,6 +150,28 @@ async def test_a_late_failed_record_of_a_job_that_is_done_is_dropped(store: Stor
     assert await store.failed_get("x") is None
 
 
+async def test_what_is_late_does_not_end_a_retry_by_hand(store: Store) -> None:
+    """Failed record, retry or message of the life before, though its attempts were more."""
+    await store.take([row("x", attempt=3, deliveries=3)])
+    await release(store, "x")
+    record = failed("x", attempt=3, deliveries=3)
+    await store.fail([record], at=1.0)
+    await store.failed_retry(["x"], [row("x", deliveries=4)])
+    for state in ("parked", "released"):
+        await store.fail([record], at=2.0)
+        assert await store.take([row("x", attempt=3, deliveries=3)]) == 0
+        for died in (False, True):
+            again = row("x", attempt=3 + died, deliveries=4, charged=died)
+            assert await store.restore([again]) == 0
+        assert await store.failed_get("x") is None
+        found = await store.get("x")
+        assert found is not None
+        assert (found.state, found.attempt, found.deliveries) == (state, 1, 4)
+        await release(store, "x")
+    await store.fail([failed("x", attempt=1, deliveries=4)], at=3.0)
+    assert await store.failed_get("x") is not None
+
+
 async def test_a_failed_record_without_a_row_is_kept(store: Store) -> None:
     await store.fail([failed("x", attempt=1)], at=1.0)
     assert await store.failed_get("x") is not None
