@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import RefusedJob
 from routeq_mqtt.scheduler import sql, sql_special
+from routeq_mqtt.scheduler.rows import as_it_is
 from routeq_mqtt.wire.envelope import Envelope
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.scheduler.batches import NewBatch
     from routeq_mqtt.scheduler.claims import Claim
     from routeq_mqtt.scheduler.database import Database, Transaction, Values
-    from routeq_mqtt.scheduler.rows import NewRow
+    from routeq_mqtt.scheduler.rows import Moved, NewRow
     from routeq_mqtt.security.guard import Guard
 
 
@@ -41,6 +42,7 @@ class Admission:
         *,
         batches: Sequence[NewBatch] = (),
         more: Sequence[tuple[str, Values]] = (),
+        moved: Moved = as_it_is,
     ) -> dict[str, str]:
         """Take rows in, and the batches that they belong to.
 
@@ -50,6 +52,7 @@ class Admission:
             batches: begun, or closed, with them. The jobs of one that comes in several messages
                 are held until the last of them has come.
             more: further statements of the same transaction.
+            moved: asked when it is our turn: the clock may have been set since a row was counted.
 
         Returns:
             For each row's id the id to answer with: its own, or that of the job that is there
@@ -62,7 +65,7 @@ class Admission:
                 await work.run(sql_special.BEGIN_BATCH, (batch.id, batch.name, now))
             parts = {batch.id for batch in batches if batch.open}
             seq = int((await work.read(sql.READ_SEQ))[0][0])
-            for number, row in enumerate(rows, 1):
+            for number, row in enumerate(map(moved, rows), 1):
                 waits = row.batch in parts and row.state == "parked"
                 one = replace(row, state="held") if waits else row
                 answers[row.id] = await self._admit(work, one, seq + number, now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.scheduler import sql_calendar as sql
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.database import Database
+    from routeq_mqtt.scheduler.rows import NewRow
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class SteadyClock:
         self._clock = clock
         self._offset = clock.now() - clock.monotonic()
         self._instance = new_id()
-        self._steps = 0
+        self._steps: list[float] = []
         self.era = f"{self._instance}.0"
 
     def now(self) -> float:
@@ -66,13 +68,26 @@ class SteadyClock:
 
     def next_era(self) -> str:
         """The name of the era after the next step."""
-        return f"{self._instance}.{self._steps + 1}"
+        return f"{self._instance}.{len(self._steps) + 1}"
 
     def step(self, seconds: float) -> None:
         """Set this clock; a new era begins."""
         self.era = self.next_era()
-        self._steps += 1
+        self._steps.append(seconds)
         self.follow(seconds)
+
+    def step_back(self) -> None:
+        """The last step was none: what it is for could not be moved."""
+        self.follow(-self._steps.pop())
+        self.era = f"{self._instance}.{len(self._steps)}"
+
+    def moved(self, row: NewRow) -> NewRow:
+        """A row whose time was counted by this clock, before it was set: by the time of now."""
+        instance, _, number = (row.era or "").rpartition(".")
+        if instance != self._instance or row.era == self.era:
+            return row
+        since = sum(self._steps[int(number) :])
+        return replace(row, run_at=row.run_at + since, era=self.era)
 
     def follow(self, seconds: float) -> None:
         """Keep up with a clock that runs a little faster or slower."""
@@ -90,7 +105,6 @@ class Calendar:
     def __init__(self, context: Context, database: Database) -> None:
         self._context = context
         self._db = database
-        self._late: tuple[float, str, str] | None = None
 
     async def run(self) -> None:
         """Look at the clock, again and again; nothing is read or written while it runs evenly."""
@@ -108,23 +122,23 @@ class Calendar:
             StoreUnavailable: what was counted by it cannot be moved now; it still counts for all.
         """
         clock = self._context.clock
-        if self._late is not None:  # rows that were on their way to a commit when the clock was set
-            await self._db.write(sql.MOVE_DELAYED, [self._late])
-            self._late = None
         seconds = clock.behind
         if abs(seconds) < STEP:
             clock.follow(seconds)
             return False
-        rows = (seconds, clock.next_era(), clock.era)
-        before = clock.now()
-        async with self._db.transaction() as work:
-            await work.run(sql.MOVE_DELAYED, rows)
-            for statement in sql.MOVE_PAST:
-                await work.run(statement, (seconds, before))
-            for statement in sql.MOVE_FUTURE:
-                await work.run(statement, (seconds,))
-        self._late = rows
-        clock.step(seconds)
+        era, before = clock.era, clock.now()
+        try:
+            async with self._db.transaction() as work:
+                await work.run(sql.MOVE_DELAYED, (seconds, clock.next_era(), era))
+                for statement in sql.MOVE_PAST:
+                    await work.run(statement, (seconds, before))
+                for statement in sql.MOVE_FUTURE:
+                    await work.run(statement, (seconds,))
+                clock.step(seconds)  # in here: who comes next to the database finds both moved
+        except BaseException:
+            if clock.era != era:
+                clock.step_back()
+            raise
         log.warning("the system clock was set by %+.1f s; what waits for so long is moved", seconds)
         self._wake()
         return True

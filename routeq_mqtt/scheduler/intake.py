@@ -192,7 +192,10 @@ class Intake:
         store, now = self._context.store, self._context.clock.now()
         if batch.rows:
             await store.take(
-                batch.rows, untagged=batch.untagged, forget_untagged=self._forgettable(batch)
+                batch.rows,
+                untagged=batch.untagged,
+                forget_untagged=self._forgettable(batch),
+                moved=self._context.clock.moved,
             )
         if batch.back:
             await store.restore(batch.back)
@@ -207,7 +210,9 @@ class Intake:
         if batch.started:
             await self._admission.started(batch.started)
         if batch.special or batch.batches:
-            batch.admitted = await self._admission.take(batch.special, now, batches=batch.batches)
+            batch.admitted = await self._admission.take(
+                batch.special, now, batches=batch.batches, moved=self._context.clock.moved
+            )
             self._context.hook("admitted")
         for answer in batch.answers:
             await self._census.answer(answer)

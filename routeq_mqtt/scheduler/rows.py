@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +52,14 @@ class NewRow:
     lane: str | None = None
 
 
+Moved = Callable[[NewRow], NewRow]
+
+
+def as_it_is(row: NewRow) -> NewRow:
+    """A `Moved` of a clock that is never set."""
+    return row
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A job as the store has it; `seq` is the order of arrival, `is_limited`: it has limits."""
@@ -75,6 +84,7 @@ class NewFailed:
     Attributes:
         attempt: that failed; a row that is at a later one, or over, drops the record. None: of a
             message that has none.
+        deliveries: of the message that failed; fewer than the row has: it was retried by hand.
     """
 
     id: str
@@ -86,6 +96,7 @@ class NewFailed:
     failed_at: float
     record: bytes
     attempt: int | None = None
+    deliveries: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

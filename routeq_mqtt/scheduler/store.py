@@ -12,10 +12,12 @@ from routeq_mqtt.scheduler.rows import (
     Counts,
     FailedRow,
     FailedSummary,
+    Moved,
     NewFailed,
     NewRow,
     Row,
     State,
+    as_it_is,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Store:
         *,
         untagged: Sequence[tuple[int, bytes, str]] = (),
         forget_untagged: Sequence[int] = (),
+        moved: Moved = as_it_is,
     ) -> int:
         """Take rows in; how many. One that is here with this attempt, or done, drops the newcomer.
 
@@ -68,10 +71,12 @@ class Store:
             rows: to take in.
             untagged: packet id, digest and given id of messages that came without an id.
             forget_untagged: packet ids of such messages that cannot come again.
+            moved: asked when it is our turn: the clock may have been set since a row was counted.
         """
         async with self._db.transaction() as work:
             await work.many(sql.UNTAG, [(packet,) for packet in forget_untagged])
             await work.many(sql.TAG, untagged)
+            rows = [row if row.era is None else moved(row) for row in rows]
             return await _insert(work, sql.TAKE, rows, [(row.era,) for row in rows])
 
     async def restore(self, rows: Sequence[NewRow]) -> int:
@@ -181,7 +186,8 @@ class Store:
     async def fail(self, records: Sequence[NewFailed], at: float) -> None:
         """Keep failed records, and make tombstones of their rows.
 
-        One of an attempt that the row has gone beyond, or of a job that is over, is dropped.
+        One of an attempt that the row has gone beyond, of a job that is over, or of one that was
+        retried by hand since, is dropped.
         """
         async with self._db.transaction() as work:
             await keep_failed(work, records, at)
@@ -249,11 +255,14 @@ async def keep_failed(work: Transaction, records: Sequence[NewFailed], at: float
     await work.many(
         sql.FAIL,
         [
-            (r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record, r.attempt)
+            (
+                r.id, r.queue, r.job, r.reason, r.error, r.worker, r.failed_at, r.record,
+                r.attempt, r.deliveries,
+            )
             for r in {record.id: record for record in records}.values()
         ],
-    )
-    await work.many(sql.TOMBSTONE, [(at, record.id, record.attempt) for record in records])
+    )  # fmt: skip
+    await work.many(sql.TOMBSTONE, [(at, r.id, r.attempt, r.deliveries) for r in records])
 
 
 async def _insert(

@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.model.plan import make_plan
@@ -32,13 +33,13 @@ class Report:
     error: str = ""
 
 
-def run_seed(seed: int) -> Report:
+def run_seed(seed: int, *, still: bool = False) -> Report:
     """One run in a folder of its own, in memory where that is possible."""
     folder = Path(
         tempfile.mkdtemp(prefix="routeq-model-", dir=_MEMORY if _MEMORY.is_dir() else None)
     )
     try:
-        verdict = run_world(seed, make_plan(seed), folder)
+        verdict = run_world(seed, make_plan(seed, still=still), folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, its seed must be told
         return Report(seed, Verdict(), "", f"{type(error).__name__}: {error}")
     finally:
@@ -57,7 +58,7 @@ def show(report: Report, *, trace: bool) -> None:
     print(
         f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} "
         f"lost={verdict.lost} stuck={verdict.stuck} doubled={verdict.doubled} "
-        f"crashed={verdict.crashed} "
+        f"crashed={verdict.crashed} untimely={verdict.untimely} "
         f"error={report.error!r} "
         f"faults={dict(verdict.faults)} digest={report.digest}"
     )
@@ -70,6 +71,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--trace", action="store_true", help="print what happened in each run")
     parser.add_argument("--log", action="store_true", help="show the library's own log")
+    parser.add_argument("--still", action="store_true", help="never set the wall clock")
     options = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG if options.log else logging.CRITICAL + 1)
     sys.unraisablehook = lambda unraisable: None  # coroutines of killed processes
@@ -80,11 +82,8 @@ def main() -> int:
     faults: Counter[str] = Counter()
     digest = hashlib.sha256()
     with ProcessPoolExecutor(options.processes) as pool:
-        run = (
-            map(run_seed, seeds)
-            if options.processes == 1
-            else pool.map(run_seed, seeds, chunksize=20)
-        )
+        one = partial(run_seed, still=options.still)
+        run = map(one, seeds) if options.processes == 1 else pool.map(one, seeds, chunksize=20)
         for report in run:
             verdict = report.verdict
             jobs, runs, faults = jobs + verdict.jobs, runs + verdict.runs, faults + verdict.faults

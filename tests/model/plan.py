@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 FAULTS = {
@@ -20,6 +20,12 @@ FAULTS = {
 }
 """Each fault with its weight."""
 
+STEP = "step clock"
+"""The wall clock of every process, or of one, is set to `lasts` seconds from the truth."""
+
+BOOT = -1_700_000_000.0
+"""A machine without a battery clock: it is 1970."""
+
 CALM = 35.0
 """Seconds until nothing more goes wrong."""
 
@@ -36,6 +42,8 @@ class Sending:
     fails: int
     wait: float
     hopeless: bool
+    by_wall: bool = False
+    """Its delay is said as a time of the day."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,28 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
 
 
-def make_plan(seed: int) -> Plan:
-    """The plan of a seed."""
+def make_plan(seed: int, *, still: bool = False) -> Plan:
+    """The plan of a seed; `still`: the wall clock is never set."""
+    plan = _plan(seed)
+    rng = Random(f"clock {seed}")
+    return _set_clocks(rng, plan) if rng.random() < 0.4 and not still else plan
+
+
+def _set_clocks(rng: Random, plan: Plan) -> Plan:
+    """The clock is set now and then; in some runs nothing else goes wrong."""
+    steps = []
+    for _ in range(rng.randint(1, 4)):
+        ahead = rng.choice([BOOT, 0.0, rng.uniform(-5.0, 5.0), rng.uniform(-7e3, 7e3), 2e6])
+        steps.append(Fault(rng.uniform(0.0, CALM - 5.0), STEP, rng.randint(0, 2), ahead))
+    others = [] if rng.random() < 0.3 else plan.faults
+    sendings = [
+        replace(one, by_wall=one.delay > 0.0 and rng.random() < 0.4) for one in plan.sendings
+    ]
+    faults = sorted([*others, *steps], key=lambda fault: fault.at)
+    return replace(plan, sendings=sendings, faults=faults)
+
+
+def _plan(seed: int) -> Plan:
     rng = Random(seed)
     mqtt5 = rng.random() < 0.7
     queues = ("a", "b")[: rng.randint(1, 2)]

@@ -33,9 +33,8 @@ def test_a_double_of_a_worker_that_left(
         run = Run("id", 1, Process(f"worker{number}"), 10.0 * number)
         run.done_at = run.at + 1.0
         world.runs.append(run)
-    program = Program(
-        "worker", world.runs[0].process, Sockets(world.broker, world.rng, set()), Disk(float)
-    )
+    sockets = Sockets(world.broker, world.rng, set())
+    program = Program("worker", world.runs[0].process, sockets, Disk(float), world.clock)
 
     async def leave() -> None:
         options = ConnectOptions("worker1/a", persistent=True, session_expiry=60)

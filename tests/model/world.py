@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import math
 import os
 import random
 import socket
@@ -33,12 +34,19 @@ from routeq_mqtt.worker.worker import Worker
 from tests.model.jobs import WORLDS, Work
 from tests.model.loop import PROCESS, Process, VirtualLoop
 from tests.model.machine import Disk, Sockets, VirtualClock
-from tests.model.plan import CALM, Fault, Plan, Sending
+from tests.model.plan import CALM, STEP, Fault, Plan, Sending
 
 SETTLED_AFTER = 150.0
 """Seconds after the last fault by which every job must have ended."""
 
 _SAVE_EVERY = 1.0
+
+_INSTANT = 0.001
+_IN_TIME = 60.0
+"""Seconds that a job waits at most, beyond its delay, for a slot in a worker that is busy."""
+
+_END_OF_DAYS = 1e7
+"""Seconds from the truth of a wall clock that every time of the day is over by."""
 
 
 @dataclass(eq=False)
@@ -64,6 +72,7 @@ class Program:
     process: Process
     sockets: Sockets
     disk: Disk
+    clock: VirtualClock
     service: Any = None
     running: asyncio.Task[Any] | None = None
 
@@ -77,12 +86,14 @@ class Verdict:
         stuck: rows of jobs that the scheduler still waits for.
         doubled: jobs that ran more often than the allowed causes explain.
         crashed: workers and schedulers that ended by an error of their own.
+        untimely: jobs that began before their delay was over, or long after that.
     """
 
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
+    untimely: list[str] = field(default_factory=list)
     jobs: int = 0
     runs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -90,7 +101,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.stuck or self.doubled or self.crashed)
+        return not (self.lost or self.stuck or self.doubled or self.crashed or self.untimely)
 
 
 class World:
@@ -151,7 +162,10 @@ class World:
         self._names[kind] += 1
         process = Process(f"{kind}{self._names[kind]}")
         unsure = set() if kind == "scheduler" else self.unsure
-        program = Program(kind, process, Sockets(self.broker, self.rng, unsure), Disk(self._delay))
+        sockets = Sockets(self.broker, self.rng, unsure)
+        clock = VirtualClock(self.loop)
+        clock.skew = self.clock.skew
+        program = Program(kind, process, sockets, Disk(self._delay), clock)
         process.on_fatal = lambda: self.kill(program)
         context = contextvars.copy_context()
         context.run(PROCESS.set, process)
@@ -225,7 +239,7 @@ class World:
         program.service = Scheduler(
             program.sockets,
             SchedulerOptions(db=self.db),
-            clock=self.clock,
+            clock=program.clock,
             open_store=open_store,
         )
         await program.service.run()
@@ -238,29 +252,32 @@ class World:
             max_deliveries=1_000,
             events=False,
         )
-        program.service = Worker(program.sockets, options, clock=self.clock, in_thread=False)
+        program.service = Worker(program.sockets, options, clock=program.clock, in_thread=False)
         await program.service.run()
 
     async def _producer(self, program: Program) -> None:
         """Sends what the plan says from now on; each dispatch is a task of its own."""
-        bus = Bus(settings=Settings(timeout=30.0), transport=program.sockets, clock=self.clock)
+        bus = Bus(settings=Settings(timeout=30.0), transport=program.sockets, clock=program.clock)
         await bus.open(60.0)
         sending = [
-            asyncio.create_task(self._send(bus, number, one))
+            asyncio.create_task(self._send(bus, program.clock, number, one))
             for number, one in enumerate(self.plan.sendings)
             if one.at >= self.loop.now
         ]
         await asyncio.gather(*sending)
 
-    async def _send(self, bus: Bus, number: int, one: Sending) -> None:
+    async def _send(self, bus: Bus, clock: VirtualClock, number: int, one: Sending) -> None:
         await asyncio.sleep(one.at - self.loop.now)
         job = Work(
             key=str(number), seconds=one.seconds, fails=one.fails, wait=one.wait,
             hopeless=one.hopeless,
         )  # fmt: skip
+        due: dict[str, Any] = {"delay": one.delay}
+        if one.by_wall:
+            due = {"run_at": clock.now() + one.delay}
         confirm: Any = one.confirm
         try:
-            job_id = await bus.dispatch(job, queue=one.queue, delay=one.delay, confirm=confirm)
+            job_id = await bus.dispatch(job, queue=one.queue, confirm=confirm, **due)
         except RouteqError as error:
             self.note(f"dispatch of job {number} failed: {error!r}")
             return
@@ -278,6 +295,8 @@ class World:
             await self._broker_down(fault, polite=verb == "restart")
         elif verb == "cut":
             self._cut()
+        elif fault.kind == STEP:
+            self._set_clock(fault)
         else:
             program = self.some(victim)
             if program is not None:
@@ -315,6 +334,13 @@ class World:
         self._hurt(program)
         self.note(f"{program.process.name} goes on")
         program.process.go_on(self.loop)
+
+    def _set_clock(self, fault: Fault) -> None:
+        """Everybody's, who shares one machine; one process' alone, which has one of its own."""
+        if fault.steps:
+            self.clock.skew = fault.lasts
+        for program in self.programs if fault.steps else [self.rng.choice(self.programs)]:
+            program.clock.skew = fault.lasts
 
     def _cut(self) -> None:
         clients = self.broker.connected()
@@ -360,6 +386,7 @@ class World:
             self.spawn("scheduler")
         self.spawn("worker")
         self.note("from now on everything works")
+        await self._settle_clocks()
         deadline = self.loop.now + SETTLED_AFTER
         while self.loop.now < deadline and not self._judge():
             await asyncio.sleep(1.0)
@@ -369,6 +396,19 @@ class World:
         self.verdict.jobs = len(self.accepted)
         self.verdict.runs = len(self.runs)
         return self.verdict
+
+    async def _settle_clocks(self) -> None:
+        """Where nothing else went wrong delays take as long as they say; then all days are over."""
+        steps = self.verdict.faults[STEP]
+        if steps and steps == self.verdict.faults.total():
+            await asyncio.sleep(SETTLED_AFTER)
+            first = {run.job_id: run.at for run in reversed(self.runs)}
+            for job_id, (one, _) in self.accepted.items():
+                began = first.get(job_id, math.inf) - one.at - one.delay
+                if not one.by_wall and not -_INSTANT < began < _IN_TIME:
+                    self.verdict.untimely.append(f"{job_id[-6:]} {began:+.3f} s")
+        if steps:
+            self._set_clock(Fault(self.loop.now, STEP, 1, _END_OF_DAYS))
 
     def _judge(self) -> bool:
         """Whether every job has ended."""

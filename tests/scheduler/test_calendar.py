@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -111,18 +112,47 @@ async def test_who_asked_what_is_due_before_the_clock_was_set_back_gets_it_by_th
     assert due == []
 
 
-async def test_a_row_that_was_on_its_way_when_the_clock_was_set_is_moved_later(
-    store: Store,
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_row_that_was_on_its_way_when_the_clock_was_set_is_moved(
+    store: Store, times: int
 ) -> None:
+    """However long its commit took: it is never due by a time that is over."""
     desk = Desk(store, NOON)
-    at, era = desk.clock.now() + 60.0, desk.clock.era
-    desk.hand.wall += 3600.0
+    on_its_way = row("x", state="delayed", run_at=desk.clock.now() + 60.0, era=desk.clock.era)
+    for _ in range(times):
+        desk.hand.wall += 3600.0
+        assert await desk.calendar.look()
+    await store.take([on_its_way], moved=desk.clock.moved)
+    assert await desk.due() == []
+    desk.hand.wall -= 7200.0
     assert await desk.calendar.look()
-    await store.take([row("on its way", state="delayed", run_at=at, era=era)])
-    assert not await desk.calendar.look()
+    desk.hand.passed = 59.0
     assert await desk.due() == []
     desk.hand.passed = 60.0
-    assert await desk.due() == ["on its way"]
+    assert await desk.due() == ["x"]
+
+
+async def test_a_step_that_cannot_be_committed_is_none(store: Store) -> None:
+    """Its COMMIT fails: all goes on by the old time until one succeeds."""
+    desk = Desk(store, NOON)
+    await desk.delay("in a minute", 60.0)
+    desk.hand.wall += 3600.0
+    for statement in (
+        "PRAGMA foreign_keys = ON",
+        "CREATE TABLE disk (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE room (id REFERENCES disk DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TRIGGER full AFTER UPDATE ON jobs BEGIN INSERT INTO room VALUES (1); END",
+    ):
+        await store.database.read(statement)
+    era = desk.clock.era
+    with pytest.raises(sqlite3.IntegrityError):
+        await desk.calendar.look()
+    assert (desk.clock.now(), desk.clock.era) == (NOON, era)
+    await store.database.read("DROP TRIGGER full")
+    assert await desk.calendar.look()
+    assert await desk.due() == []
+    desk.hand.passed = 60.0
+    assert await desk.due() == ["in a minute"]
 
 
 async def test_a_clock_that_runs_a_little_wrong_is_followed(store: Store) -> None:
