@@ -224,7 +224,7 @@ async def test_another_attempt_in_a_limited_queue_takes_another_start(store: Sto
     await store.restore([replace(plain("a"), deliveries=2)])
     assert await parked(store) == ["a"]  # it has not run: it keeps its turn
     await store.release(await store.parked("q", 10))
-    await store.take([plain("a", attempt=2, state="delayed")])
+    await store.take([replace(plain("a", attempt=2, state="delayed"), deliveries=3)])
     [due] = await store.due(lambda: 5.0, 10)
     assert due.is_limited
     await store.park([due.id])
