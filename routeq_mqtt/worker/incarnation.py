@@ -262,7 +262,8 @@ class Incarnation:
         self.given_up = len(left)
         for held in left:
             log.error(
-                "gave up on an outcome, the job runs again id=%s queue=%s; was the broker away?",
+                "gave up on an outcome, the job runs again id=%s queue=%s; "
+                "is the broker away, or the scheduler?",
                 held.job_id,
                 held.queue,
             )

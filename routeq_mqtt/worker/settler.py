@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionLost, NobodyHoldsJobs, NoScheduler, PublishRefused
+from routeq_mqtt.signal import Signal
 from routeq_mqtt.wire.packing import pack
 from routeq_mqtt.worker.outcome import Again, Cancelled, Done, Failed, Outcome, Unadmitted
 
@@ -36,7 +38,7 @@ class Settler:
     | done, with a result to keep | `routeq/result` | PUBACK |
     | again, from a row or with a delay | `routeq/schedule` | PUBACK |
     | again, at once | the queue | PUBACK |
-    | again, no scheduler on this bus | it waits here, unacknowledged | it runs here |
+    | again, no scheduler on this bus | it waits here, unacknowledged | it runs, or is given up |
     | cancelled | `routeq/done` | PUBACK |
     | to be admitted | `routeq/schedule` | PUBACK |
     | failed | `routeq/failed` | ``failed()``, PUBACK |
@@ -48,6 +50,7 @@ class Settler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: list[tuple[str, int, Held]] = []
         self._flushing = False
+        self._leaving = Signal()
 
     def settle(self, held: Held, outcome: Outcome) -> None:
         """Take an outcome; returns at once."""
@@ -67,6 +70,7 @@ class Settler:
 
     async def finish(self, timeout: float) -> None:
         """Wait until every outcome is safe, `timeout` seconds at most; the rest is adopted."""
+        self._leaving.fire()
         self._flush_done()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
@@ -147,30 +151,38 @@ class Settler:
     # -- again and failed ----------------------------------------------------------------------
 
     async def _hand_over_again(self, held: Held, outcome: Again) -> None:
-        envelope = outcome.envelope
-        sender = self._sender
-        by_scheduler = envelope.stored or outcome.delay > 0
         try:
-            if by_scheduler:
-                payload = envelope.evolve(delay=outcome.delay, run_at=None).encode()
-                await self._until_taken(
-                    lambda: sender.to_scheduler(sender.topics.schedule, payload), held
-                )
-            else:
-                payload = envelope.encode()
-                await self._until_taken(lambda: sender.send(held.queue, payload), held)
+            await self._pass_on(held, outcome)
         except (NoScheduler, NobodyHoldsJobs):
             await self._wait_here(held, outcome)
         else:
             held.holder.settle(held)
 
+    async def _pass_on(self, held: Held, outcome: Again) -> None:
+        envelope, sender = outcome.envelope, self._sender
+        if envelope.stored or outcome.delay > 0:
+            payload = envelope.evolve(delay=outcome.delay, run_at=None).encode()
+            await self._until_taken(
+                lambda: sender.to_scheduler(sender.topics.schedule, payload), held
+            )
+        else:
+            payload = envelope.encode()
+            await self._until_taken(lambda: sender.send(held.queue, payload), held)
+
     async def _wait_here(self, held: Held, outcome: Again) -> None:
         """Without a scheduler the retry waits in this worker, its message unacknowledged."""
-        await asyncio.sleep(outcome.delay)
+        if not await self._leaving.wait(outcome.delay, since=0):
+            if not held.dropped:
+                held.envelope = outcome.envelope
+                held.started = held.ended = False
+                self._pool.add(held)
+            return
+        # It would not run here any more. Perhaps a scheduler is just starting.
+        await self._sender.surroundings.scheduler_changed.wait(_TRY_AGAIN)
         if not held.dropped:
-            held.envelope = outcome.envelope
-            held.started = held.ended = False
-            self._pool.add(held)
+            with contextlib.suppress(NoScheduler, NobodyHoldsJobs):
+                await self._pass_on(held, outcome)
+                held.holder.settle(held)
 
     async def _hand_over_unadmitted(self, held: Held, outcome: Unadmitted) -> None:
         await self._until_kept(self._sender.topics.schedule, outcome.envelope.encode(), held)

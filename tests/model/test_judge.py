@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,14 +20,15 @@ from tests.model.world import Program, Run, World
 @pytest.mark.parametrize(
     ("away", "held", "attempt", "excused"),
     [
-        pytest.param(True, True, 1, True, id="took it along"),
-        pytest.param(False, True, 1, False, id="the broker was there"),
-        pytest.param(True, False, 1, False, id="the broker had the outcome"),
-        pytest.param(True, True, 2, False, id="another attempt"),
+        pytest.param("broker", True, 1, True, id="took it along"),
+        pytest.param("scheduler", True, 1, True, id="nobody to take it"),
+        pytest.param(None, True, 1, False, id="all were there"),
+        pytest.param("broker", False, 1, False, id="the broker had the outcome"),
+        pytest.param("broker", True, 2, False, id="another attempt"),
     ],
 )
 def test_a_double_of_a_worker_that_left(
-    tmp_path: Path, *, away: bool, held: bool, attempt: int, excused: bool
+    tmp_path: Path, *, away: str | None, held: bool, attempt: int, excused: bool
 ) -> None:
     """It did a job and ended politely; the job was done once more by another worker."""
     loop = VirtualLoop()
@@ -35,6 +39,8 @@ def test_a_double_of_a_worker_that_left(
         world.runs.append(run)
     sockets = Sockets(world.broker, world.rng, set())
     program = Program("worker", world.runs[0].process, sockets, Disk(float), world.clock)
+    scheduler = replace(program, kind="scheduler", service=SimpleNamespace(online=asyncio.Event()))
+    world.programs.append(scheduler)
 
     async def leave() -> None:
         options = ConnectOptions("worker1/a", persistent=True, session_expiry=60)
@@ -43,8 +49,10 @@ def test_a_double_of_a_worker_that_left(
         if held:
             envelope = Envelope(job="work", id="id", attempt=attempt)
             await connection.publish("queue/a", envelope.encode())
-        if away:
+        if away == "broker":
             world.broker.stop()
+        if away != "scheduler":
+            scheduler.service.online.set()
         world._note_end(program, None)
 
     loop.run_until_complete(leave())

@@ -192,14 +192,18 @@ class World:
                 self.loop.call_later(1.0, self._again, program.kind)
 
     def _note_end(self, program: Program, error: BaseException | None) -> None:
-        if program.kind == "worker" and not self.broker.running:
-            # The broker will give what it still holds for a worker to others: the outcomes, too.
+        if program.kind == "worker" and not (self.broker.running and self._has_scheduler()):
+            # Nobody took the outcomes of what the broker still holds for it.
             for session in program.sockets.keep_alive:
                 held = ((program.process.name, *job) for job in self._held(session))
                 self.gave_up.update(held)
         refused = isinstance(error, SchedulerRunning | ConfigurationError)  # another one works
         if error is not None and program.kind != "producer" and not refused:
             self.verdict.crashed.append(f"{program.process.name}: {error!r}")
+
+    def _has_scheduler(self) -> bool:
+        schedulers = [one for one in self.programs if one.kind == "scheduler"]
+        return any(one.service is not None and one.service.online.is_set() for one in schedulers)
 
     def _held(self, session: str) -> Iterator[tuple[str, int]]:
         """Jobs that a session holds, each with its attempt."""
