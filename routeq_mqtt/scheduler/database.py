@@ -77,7 +77,7 @@ class Database:
                 raise
         except sqlite3.Error as error:
             lock.release()
-            raise StoreUnavailable(f"database {path}: {error}") from error
+            raise StoreUnavailable(_why_unusable(path, error)) from error
         except BaseException:
             lock.release()
             raise
@@ -149,6 +149,16 @@ class Transaction:
     async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
         """Rows of a query."""
         return list(await self._db.execute_fetchall(statement, values))
+
+
+def _why_unusable(path: Path, error: sqlite3.Error) -> str:
+    if isinstance(error, sqlite3.OperationalError):
+        return f"database {path}: {error}"
+    return (
+        f"database {path} is damaged: {error}; put a copy back, recover it "
+        f"(sqlite3 OLD .recover | sqlite3 NEW), or move it away: then what it kept is gone. "
+        "What the broker has accepted since waits there"
+    )
 
 
 async def _prepare(db: aiosqlite.Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is really full: the kernel says that there is no space left."""
+"""A disk that is really full, as the kernel says, and a file that is damaged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.at_once import at_once
 from tests.faults.site import Site
 
 
@@ -59,3 +60,34 @@ async def test_no_space_left_loses_nothing_and_mends_itself(site: Site, small_di
     verdict.assert_sound()
     assert not verdict.doubled
     assert scheduler.running, scheduler.output
+
+
+@at_once
+async def test_a_damaged_database_is_refused_until_it_is_mended(site: Site) -> None:
+    """What it kept and what is accepted meanwhile runs when a copy of it was put back."""
+    first = await site.start_scheduler()
+    await _produce(site, "before")
+    assert await first.stop() == 0
+    good = site.db.read_bytes()
+    torn = bytearray(good)
+    torn[16:56] = b"\xff" * 40
+    for number, bad in enumerate((b"no database " * 1000, bytes(torn))):
+        site.db.write_bytes(bad)
+        await _produce(site, f"meanwhile-{number}")
+        refused = await site.start_scheduler_soon()
+        assert await refused.ended() == 1
+        assert f"database {site.db} is damaged: file is not a database" in refused.output
+        assert ".recover" in refused.output
+        assert site.db.read_bytes() == bad
+    site.db.write_bytes(good)
+    await site.start_scheduler()
+    await site.start_worker()
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert not verdict.doubled
+    assert site.count("sent") == site.count("end") == 15
+
+
+async def _produce(site: Site, name: str) -> None:
+    producer = await site.start_producer(name, "--count", "5")
+    assert await producer.ended() == 0, producer.output
