@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SETTLE_TIMEOUT = 5.0
+_AT_LEAST = 1.0
+"""Seconds that each step of leaving gets, though those before it have taken longer."""
 
 Ended = Callable[["Held", Outcome], None]
 
@@ -231,8 +233,8 @@ class Incarnation:
         0. No more orders: a resumed queue would join its group again.
         1. Out of the groups, so that nothing new comes.
         2. What runs finishes, `shutdown_timeout` seconds at most.
-        3. The outcomes reach their next place, in what is left of that time, or 5 seconds: a broker
-           that is away may be back.
+        3. The outcomes reach their next place, in what is left of that time and 5 seconds more: a
+           broker that is away may be back.
         4. Sessions that are empty end; the others wait for the reaper.
         5. The status says stopped, or goes where nothing is left to adopt.
         """
@@ -245,14 +247,19 @@ class Incarnation:
         for held in list(self.pool.running):
             if not held.started:  # it waits for a broker that is away: it is adopted
                 self.pool.drop(held)
-        ends = self._clock.monotonic() + self._options.shutdown_timeout
+        ends = self._clock.monotonic() + self._options.shutdown_timeout + _SETTLE_TIMEOUT
+
+        def left() -> float:
+            return max(_AT_LEAST, ends - self._clock.monotonic())
+
         await self.pool.finish(self._options.shutdown_timeout)
-        await self.settler.finish(max(_SETTLE_TIMEOUT, ends - self._clock.monotonic()))
+        await self.settler.finish(left())
         self._give_up()
-        await self.giver.finish(_SETTLE_TIMEOUT)
+        await self.giver.finish(min(_SETTLE_TIMEOUT, left()))
         self.events.flush()
         self.reports.stop()
-        empty = await asyncio.gather(*(session.close(_SETTLE_TIMEOUT) for session in self.sessions))
+        wait = min(_SETTLE_TIMEOUT, left())
+        empty = await asyncio.gather(*(session.close(wait) for session in self.sessions))
         self.reports.leave(held=not all(empty))
         await self._leave(None if all(empty) else "stopped")
 
