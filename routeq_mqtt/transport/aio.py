@@ -36,7 +36,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from routeq_mqtt.errors import ConfigurationError, ConnectionFailed, ConnectionLost
 from routeq_mqtt.signal import Signal
-from routeq_mqtt.transport import codec
+from routeq_mqtt.transport import codec, mends
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ _SILENCE = 0.001
 
 _AT_ONCE = 128
 """Messages of a batch that are written with one system call."""
-_UNSUPPORTED_VERSION = {1, 132}
 
 
 class _Batch:
@@ -134,6 +133,12 @@ class _Client(aiomqtt.Client):
     ) -> None:
         cause = None if reason_code == 0 else ConnectionLost(f"connection lost: {reason_code}")
         self._end(cause)
+
+    def give_up(self) -> None:
+        """Nobody waits for this attempt any more: hang up, and ask nobody for its outcome."""
+        self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+        if self._connected.done() and not self._connected.cancelled():
+            self._connected.exception()
 
     def _end(self, cause: BaseException | None) -> None:
         """Whatever ended the connection: answer everybody who waits."""
@@ -611,27 +616,28 @@ class AioTransport:
             async with asyncio.timeout(self.connect_timeout):
                 await client.__aenter__()
         except MqttConnectError as error:
-            if mqtt5 and getattr(error.rc, "value", 0) in _UNSUPPORTED_VERSION:
-                raise _VersionRefused(str(error)) from None
-            raise ConnectionFailed(f"the broker at {self.address} refused: {error}") from None
+            raise self._refusal(error, mqtt5=mqtt5) from None
         except aiomqtt.MqttError as error:
+            mend = mends.not_reached(str(error), self.address)
             raise ConnectionFailed(
-                f"cannot reach a broker at {self.address}: {error}; {_mend(error)}"
+                f"cannot reach a broker at {self.address}: {error}; {mend}"
             ) from None
+        except asyncio.CancelledError:
+            client.give_up()
+            raise
         except TimeoutError:
-            client._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            client.give_up()
             raise ConnectionFailed(
                 f"the broker at {self.address} did not answer within {self.connect_timeout} s"
             ) from None
         return AioConnection(client, self, options)
 
-
-def _mend(error: aiomqtt.MqttError) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return "name the authority that signed the broker's certificate: ROUTEQ_CA_FILE"
-    if "SSL" in str(error) or "certificate" in str(error):
-        return "does it speak TLS there, and does it want a client certificate (ROUTEQ_CERT_FILE)?"
-    return "is it running?"
+    def _refusal(self, error: MqttConnectError, *, mqtt5: bool) -> ConnectionFailed:
+        reason: int = getattr(error.rc, "value", 0)
+        mend = mends.refused(reason, self.address)
+        said = f"the broker at {self.address} refused: {error}{'; ' if mend else ''}{mend}"
+        unsupported = mqtt5 and reason in mends.UNSUPPORTED_VERSION
+        return _VersionRefused(said) if unsupported else ConnectionFailed(said)
 
 
 class _VersionRefused(ConnectionFailed):

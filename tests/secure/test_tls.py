@@ -114,14 +114,19 @@ async def test_websockets_with_tls(mutual: MutualBed) -> None:
     ("change", "says"),
     [
         ({"ca_file": None}, "ROUTEQ_CA_FILE"),
-        ({"password": "wrong"}, r"refused|reach"),
-        ({"username": None, "password": None}, r"refused|reach"),
+        ({"password": "wrong"}, "refused: .*; check ROUTEQ_USERNAME and ROUTEQ_PASSWORD"),
+        ({"password": None}, "refused: .*; no password was given"),
+        ({"username": None, "password": None}, "refused: .*; it wants to know who we are"),
+        ({"url": "mqtt://localhost", "ca_file": None}, "does it want TLS"),
+        ({"url": "wss://localhost"}, "does it speak websockets there"),
     ],
 )
 async def test_wrong_credentials_are_a_clear_error(
     secure: SecureBed, change: dict[str, str | None], says: str
 ) -> None:
-    settings = secure.settings_of("producer", **{"timeout": 3.0, **change})
+    if "url" in change:
+        change = {**change, "url": f"{change['url']}:{secure.port}"}
+    settings = secure.settings_of("producer", **{"timeout": 1.0, **change})
     with pytest.raises(ConnectionFailed, match=says) as error:
         await Bus(settings=settings).open()
     assert password("producer") not in str(error.value)

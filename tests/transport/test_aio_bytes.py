@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -243,7 +244,13 @@ async def test_refused_filters_keep_their_codes() -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "reason", "words"),
-    [("5", 0x87, "Not authorized"), ("5", 0x97, "Quota"), ("3.1.1", 5, "authori")],
+    [
+        ("5", 0x87, "Not authorized; it wants to know who we are: set ROUTEQ_USERNAME"),
+        ("5", 0x97, "Quota exceeded$"),
+        ("5", 0x85, "its rules do not allow our client identifier"),
+        ("5", 0x84, "it does not speak MQTT 5: set ROUTEQ_PROTOCOL=auto"),
+        ("3.1.1", 5, "authori"),
+    ],
 )
 async def test_a_refused_connect_says_why(protocol: str, reason: int, words: str) -> None:
     async def script(peer: Peer) -> None:
@@ -283,6 +290,27 @@ async def test_a_broker_that_hangs_up_on_connect_is_a_failure() -> None:
     async with Scripted(script) as broker:
         with pytest.raises(ConnectionFailed):
             await broker.transport().connect(ConnectOptions("a"), Inbox())
+
+
+async def test_an_attempt_that_is_cancelled_hangs_up_and_says_nothing_later() -> None:
+    asked, told = asyncio.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+
+    async def script(peer: Peer) -> None:
+        await peer.packet()
+        asked.set()
+        await rest(peer)
+
+    async with Scripted(script) as broker:
+        connecting = asyncio.create_task(
+            broker.transport().connect(ConnectOptions("a"), Inbox()),
+        )
+        await asked.wait()
+        connecting.cancel()
+        await asyncio.wait({connecting})
+    del connecting
+    gc.collect()
+    assert told == []
 
 
 async def test_an_old_connections_acknowledgement_never_reaches_a_new_one() -> None:
