@@ -15,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.cli.common import MISCONFIGURED, START_AGAIN
+from routeq_mqtt.cli.common import FAILED, MISCONFIGURED, START_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +64,7 @@ class Supervisor:
     | 6: --max-memory | another one, at once |
     | 4: a setting is wrong | all stop, exit code 4 |
     | anything else | another one, after 0.5 s, 1 s, 2 s … 30 s |
+    | 1, told to stop: outcomes were given up | exit code 1, when all have ended |
 
     Args:
         number: of processes.
@@ -106,6 +107,8 @@ class Supervisor:
         while not self._stopping.is_set():
             began = time.monotonic()
             code = await self._live(number)
+            if self._stopping.is_set() and code == FAILED:
+                self._code = self._code or code
             if self._stopping.is_set() or code == 0:
                 return
             if code == MISCONFIGURED:

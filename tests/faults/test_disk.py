@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from routeq_mqtt import ConfigurationError
+from routeq_mqtt.scheduler.store import Store
 from tests.faults.at_once import at_once
 from tests.faults.site import Site
 
@@ -60,6 +63,15 @@ async def test_no_space_left_loses_nothing_and_mends_itself(site: Site, small_di
     verdict.assert_sound()
     assert not verdict.doubled
     assert scheduler.running, scheduler.output
+
+
+async def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:
+    db = small_disk / "routeq.db"
+    await (await Store.open(db)).close()
+    remount = await asyncio.create_subprocess_exec("mount", "-o", "remount,ro", str(small_disk))
+    assert await remount.wait() == 0
+    with pytest.raises(ConfigurationError, match=rf"--db={db}: cannot write there: .*Read-only"):
+        await Store.open(db)
 
 
 @at_once

@@ -181,6 +181,19 @@ async def test_a_rolling_restart_neither_loses_nor_doubles(site: Site) -> None:
     assert not verdict.doubled
 
 
+@at_once
+async def test_a_worker_that_cannot_tell_how_its_job_ended_says_so(site: Site) -> None:
+    """Its broker is away, and it was told to stop: exit code 1, which its supervisor passes on."""
+    worker = await site.start_worker("--shutdown-timeout", "0", "--processes", "2")
+    async with site.bed.bus() as bus:
+        await _send(site, bus, Work(key="x", seconds=1.0))
+        await site.until("start", 1)
+        await site.stop_broker()
+        await site.until("end", 1)
+    assert await worker.stop() == 1
+    assert "gave up on an outcome, the job runs again id=" in worker.output
+
+
 async def _send(site: Site, bus: object, job: Work | Poison) -> None:
     from routeq_mqtt import Bus
 
