@@ -90,6 +90,8 @@ class SqliteJournal:
             StoreBroken: it cannot be used, or is of a later version.
         """
         try:
+            # A file that cannot be opened fails here, before there is a thread that outlives us.
+            sqlite3.connect(path).close()
             db = await aiosqlite.connect(path, isolation_level=None)
             version = next(iter(await db.execute_fetchall("PRAGMA user_version")))[0]
             if version > sql.VERSION:

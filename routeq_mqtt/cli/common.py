@@ -28,6 +28,7 @@ from routeq_mqtt.transport.address import holds_password, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -163,6 +164,19 @@ def checked(check: Callable[[Any, str], object], where: str) -> Callable[[_T], _
         return value
 
     return callback
+
+
+def folder_there(value: Path, where: str) -> None:
+    """A check for `checked`: of a folder that must be there, or of a file whose folder must be.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    folder = value if where.endswith("-folder") else value.parent
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"{where}={str(value)!r}: there is no folder {str(folder)!r}; make it first"
+        )
 
 
 def seconds_above_0(value: float, where: str) -> None:

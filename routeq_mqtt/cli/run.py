@@ -20,6 +20,8 @@ from routeq_mqtt.cli.common import (
     START_AGAIN,
     LogLevel,
     Url,
+    checked,
+    folder_there,
     needs_broker,
     pairs,
     run,
@@ -153,7 +155,12 @@ def _leave_threads_behind(code: int) -> None:
 
 def scheduler(
     db: Annotated[
-        Path, typer.Option(help="SQLite file; made where it is missing.", envvar="ROUTEQ_DB")
+        Path,
+        typer.Option(
+            help="SQLite file; made where it is missing.",
+            envvar="ROUTEQ_DB",
+            callback=checked(folder_there, "--db"),
+        ),
     ] = Path("routeq.db"),
     lost_after: Annotated[
         float, typer.Option(help="Seconds that a lost worker has to come back.")
@@ -206,7 +213,10 @@ def broker(
     ] = "127.0.0.1:1883",
     db: Annotated[
         Path | None,
-        typer.Option(help="SQLite file; without it a crash of the broker loses what it holds."),
+        typer.Option(
+            help="SQLite file; without it a crash of the broker loses what it holds.",
+            callback=checked(folder_there, "--db"),
+        ),
     ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="PEM file of the broker's certificate: encrypt everything.")

@@ -11,13 +11,21 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
-from routeq_mqtt.cli.common import LogLevel, needs_broker, run, set_up_logging
+from routeq_mqtt.cli.common import (
+    LogLevel,
+    checked,
+    folder_there,
+    needs_broker,
+    run,
+    set_up_logging,
+)
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError, RouteqError
@@ -56,7 +64,13 @@ def up(
     bind: Annotated[
         str, typer.Option(help="Address and port of the broker.", envvar="ROUTEQ_BIND")
     ] = "127.0.0.1:1883",
-    db_folder: Annotated[Path, typer.Option(help="Folder of broker.db and routeq.db.")] = Path(),
+    db_folder: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of broker.db and routeq.db.",
+            callback=checked(folder_there, "--db-folder"),
+        ),
+    ] = Path(),
     log_level: LogLevel = "info",
 ) -> None:
     """Run broker, scheduler and worker in one process, for a small gateway."""
@@ -67,8 +81,10 @@ def up(
     async def main() -> None:
         load_apps(app)
         warn_without_jobs()
-        settings = Settings.from_environment(url=f"mqtt://127.0.0.1:{bind.rpartition(':')[2]}")
-        address, topics, guard = settings.address(), settings.topics(), settings.guard()
+        settings = Settings.from_environment(url="mqtt://127.0.0.1")
+        topics, guard = settings.topics(), settings.guard()
+        broker = make_broker(bind, db_folder / "broker.db", topics=topics)
+        address = replace(settings.address(), port=int(bind.rpartition(":")[2]))
         options = WorkerOptions(
             queues=tuple(name for names in queue for name in names.split(",")),
             concurrency=concurrency,
@@ -77,7 +93,7 @@ def up(
         )
         rows = SchedulerOptions(db=db_folder / "routeq.db", guard=guard)
         gateway = Gateway(
-            make_broker(bind, db_folder / "broker.db", topics=topics),
+            broker,
             lambda: Scheduler(AioTransport(address), rows, topics=topics),
             lambda: Worker(AioTransport(address), options, topics=topics),
         )

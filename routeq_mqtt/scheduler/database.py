@@ -25,7 +25,8 @@ Connect = Callable[["Path"], Awaitable[aiosqlite.Connection]]
 
 
 async def connect(path: Path) -> aiosqlite.Connection:
-    """A connection with a thread of its own."""
+    """A connection with a thread of its own; none where the file cannot be opened."""
+    sqlite3.connect(path).close()
     return await aiosqlite.connect(path, isolation_level=None)
 
 

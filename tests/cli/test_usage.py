@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,10 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         (["queues", "--url", "mqtt://u:secret@h"], 4, "error: --url='mqtt://***@h' holds a"),
         (["scheduler", "--log-level", "loud"], 4, "error: --log-level='loud' is unknown; use"),
         (["broker", "--bind", "nowhere"], 4, "error: "),
+        (["broker", "--db", "nowhere/b.db"], 4, "error: --db='nowhere/b.db': there is no folder"),
+        (["scheduler", "--db", "nowhere/s.db"], 4, "there is no folder 'nowhere'; make it first"),
+        (["up", "--db-folder", "nowhere"], 4, "error: --db-folder='nowhere': there is no folder"),
+        (["up", "--bind", "nowhere"], 4, "error: bind='nowhere' is no address; write it as 127"),
         (["limit", "emails", "soon"], 4, "error: limit: rate='soon' is no rate; write 100/m"),
         (["limit", "a/b", "10/m"], 4, "error: queue='a/b' must not contain '/'"),
         (["failed", "retry", "1", "--queue", "q"], 2, "--queue goes with --all"),
@@ -135,3 +140,13 @@ async def test_a_service_that_waits_for_its_broker_can_be_stopped(service: str) 
     finally:
         if process.running:
             await process.kill()
+
+
+@pytest.mark.slow
+async def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """A folder is no file; there was a traceback of the thread that was to use it."""
+    flags = ("--db", str(tmp_path), "--bind", f"127.0.0.1:{free_port()}")
+    process = await Process.cli("broker", "broker", *flags, env={})
+    assert await process.ended() == 4
+    assert "unable to open database file" in process.output
+    assert "Traceback" not in process.output
