@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.ledger import Line
-from tests.faults.verdict import FORGETFUL, ROLLED_BACK, judge
+from tests.faults.verdict import DIED, FORGETFUL, GAVE_UP, ROLLED_BACK, judge
 
 KILL = {"event": "fault", "kind": FORGETFUL, "victims": [], "at": 100.0}
 
@@ -16,7 +16,7 @@ def story(*, ended: float, again: float, confirm: str = "broker") -> list[Line]:
 
     return [
         line("sending", ended - 2.0),
-        line("sent", ended - 1.9, cut=False),
+        line("sent", ended - 1.9, cut=False, id="the job"),
         line("start", ended - 1.0),
         line("end", ended),
         line("start", again, pid=2),
@@ -53,3 +53,14 @@ def test_a_double_after_a_kill_of_mosquitto(
 def test_a_stored_job_has_no_such_excuse() -> None:
     lines = story(ended=95.0, again=101.0, confirm="stored")
     assert cause(lines, KILL) is None
+
+
+@pytest.mark.parametrize(
+    ("pid", "jobs", "excused"),
+    [(1, ["another", "the job"], True), (1, ["another"], False), (2, ["the job"], False)],
+    ids=["its outcome", "of another job", "of another worker"],
+)
+def test_a_double_after_a_worker_gave_up(pid: int, jobs: list[str], excused: bool) -> None:
+    gave_up = {"event": "fault", "kind": GAVE_UP, "victims": [pid], "jobs": jobs, "at": 130.0}
+    lines = story(ended=95.0, again=131.0, confirm="stored")
+    assert cause(lines, gave_up) == (DIED if excused else None)

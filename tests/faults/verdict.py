@@ -17,6 +17,9 @@ UNCOMMITTED = "its broker was killed before it had written down who had it"
 JOURNALED = "broker kill -9"
 """Kind of fault: the embedded broker keeps what it has acknowledged."""
 
+GAVE_UP = "worker SIGTERM, outcomes given up"
+"""Kind of fault: a worker had to leave before anybody took its outcomes; `jobs` are their ids."""
+
 FORGETFUL = "broker kill -9 without a journal"
 """Kind of fault: mosquitto forgets what came since its last snapshot."""
 
@@ -184,6 +187,10 @@ def _death(before: Line, after: Line, story: list[Line], faults: list[Line]) -> 
     for fault in faults:
         if before["pid"] not in fault.get("victims", ()):
             continue
+        if fault["kind"] == GAVE_UP:
+            if any(line.get("id") in fault["jobs"] for line in story):
+                return fault
+            continue
         begins, ends = fault["at"], fault["at"] + fault.get("lasts", 0.0)
         acknowledged = end + _UNTIL_ACKNOWLEDGED
         if any(_keeps_from_acknowledging(other, end, begins) for other in faults):
@@ -212,7 +219,7 @@ def _keeps_from_acknowledging(fault: Line, end: float, death: float) -> bool:
 _UNTIL_ACKNOWLEDGED = 0.5
 """Seconds that a worker may need from the end of a run to its PUBACK."""
 
-_WORKERS_DIE = ("worker kill -9", "worker SIGTERM", "worker kills itself")
+_WORKERS_DIE = ("worker kill -9", "worker SIGTERM", GAVE_UP, "worker kills itself")
 
 _AILING = 15.0
 """Seconds after a fault in which not everything is itself again: broker or scheduler start,
