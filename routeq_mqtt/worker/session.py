@@ -114,6 +114,7 @@ class QueueSession:
         self._read_until = 0
         self._seen = 0
         self._connection: Connection | None = None
+        self._subscribed: Connection | None = None
         self._acknowledged_at = float("-inf")
         self._unsure: dict[Key, Held] = {}
         self._ended: OrderedDict[Key, bool] = OrderedDict()
@@ -148,6 +149,8 @@ class QueueSession:
             self._decide(connection)
         # A broker restart forgets shared subscriptions, so also where the session is present.
         await connection.subscribe(own, *self.membership.filters())
+        self._subscribed = connection
+        self._pause_when_full(connection)
         if self._unsure or self.membership.away:
             connection.publish(own, self._mark())
         if self.membership.filters():
@@ -211,9 +214,11 @@ class QueueSession:
         self._pause_when_full(connection)
 
     def _pause_when_full(self, connection: Connection) -> None:
-        # What we are unsure of is decided by what we have yet to read.
+        # What we are unsure of is decided by what we have yet to read. So is whether we are
+        # subscribed: before that the link is not ready, and the jobs that would make room wait.
         window = self._window + _BESIDE * self.membership.away
-        if len(self.held) >= window and not self._unsure:
+        ready = self._subscribed is connection and not self._unsure
+        if ready and len(self.held) >= window:
             connection.pause()
 
     def _hold(self, connection: Connection, message: Message) -> Held:
