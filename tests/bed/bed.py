@@ -192,11 +192,12 @@ class Bed:
         return process
 
     async def succession(self, dying: Process) -> asyncio.Task[Process]:
-        """Once it is online: the next scheduler, started when this one has died."""
+        """Once it is online: the next scheduler, started when this one has died at its step."""
         await dying.says("online")
 
         async def next_one() -> Process:
             await dying.ended()
+            assert "dies at: " in dying.output, dying.output
             return await self.scheduler()
 
         return asyncio.create_task(next_one())

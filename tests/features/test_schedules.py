@@ -141,11 +141,9 @@ async def test_each_tick_runs_once_over_restarts_of_the_scheduler(bed: Bed) -> N
 async def test_a_scheduler_that_dies_at_a_tick_doubles_and_drops_none(
     bed: Bed, step: str, times: int
 ) -> None:
-    dying = await bed.dying_scheduler(f"{step};{times}")
-    await dying.says("online")
+    succession = await bed.succession(await bed.dying_scheduler(f"{step};{times}"))
     await bed.worker("default", *APP)
-    await dying.ended()
-    await bed.scheduler()
+    await succession
     await bed.recorder.count("ran", times + 2)
     ran = bed.recorder.ran()
     assert set(ran.values()) == {1}
