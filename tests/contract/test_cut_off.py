@@ -85,3 +85,47 @@ async def test_a_job_that_was_taken_over_while_its_start_was_told_does_not_run()
     assert RUNS == []
     worker.stop()
     await task
+
+
+class CutOff(Job):
+    async def handle(self) -> None:
+        await GATE.wait()
+        RUNS.append(str(self.job_id))
+        if len(RUNS) == len(NAMES):
+            ALL_RAN.set()
+
+
+NAMES = ("first", "second", "third", "fourth")
+GATE = asyncio.Event()
+ALL_RAN = asyncio.Event()
+
+
+async def test_a_full_worker_that_was_cut_off_goes_on() -> None:
+    """More comes before its SUBACK than it has room for: it must read on, or nothing ends here."""
+    RUNS.clear()
+    network = Network(MemoryBroker())
+    options = WorkerOptions(queues=("default",), concurrency=1, prefetch=1)
+    worker = Worker(network, options, in_thread=False)
+    task = asyncio.create_task(worker.run())
+    await worker.online.wait()
+    [session] = [name for name in network.tried if name.endswith("/default")]
+    other = await network.connect(ConnectOptions("other"), lambda message: None)
+
+    async def send(name: str) -> None:
+        job = Envelope(id=name, job="CutOff")
+        assert await other.publish(Topics().delivery("default"), job.encode()) == 0
+
+    for name in NAMES[:2]:  # one runs, one waits: the window is full
+        await send(name)
+    await _everything_that_can_happen()
+    network.block(session)
+    for name in NAMES[2:]:
+        await send(name)
+    GATE.set()
+    await _everything_that_can_happen()  # the first has ended, and waits for a connection
+    network.let_through(session)
+    async with asyncio.timeout(10):
+        await ALL_RAN.wait()
+    assert sorted(RUNS) == sorted(NAMES)
+    worker.stop()
+    await task
