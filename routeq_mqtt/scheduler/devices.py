@@ -125,7 +125,7 @@ class Devices:
         """It gets no broadcast from now on, until it is here again."""
         name = str(args["name"])
         if name not in self._known:
-            raise KeyError(f"no device is named {name!r}")
+            raise LookupError(f"no device is named {name!r}")
         await self._context.store.database.write(sql_devices.FORGET_DEVICE, [(name,)])
         self._known.pop(name, None)
         return name

@@ -83,7 +83,7 @@ class Registrar:
             if name in _OF_JOBS:
                 await behind()
             result = await method(args)
-        except (RouteqError, TypeError, ValueError, KeyError) as error:
+        except (RouteqError, TypeError, ValueError, LookupError) as error:
             self._context.reply(request, error=f"{name}: {error}")
         else:
             self._context.reply(request, result=result)
@@ -123,7 +123,7 @@ class Registrar:
     async def _one(self, job_id: str) -> FailedRow:
         row = await self._context.store.failed_get(job_id)
         if row is None:
-            raise KeyError(f"no failed record has the id {job_id!r}")
+            raise LookupError(f"no failed record has the id {job_id!r}")
         return row
 
     async def _failed_retry(self, args: dict[str, Any]) -> object:

@@ -65,7 +65,7 @@ class Request:
         """Read a request from the wire.
 
         Raises:
-            UnreadableMessage, ConfigurationError, KeyError: it makes no sense; says why.
+            UnreadableMessage, ConfigurationError, LookupError: it makes no sense; says why.
         """
         where, every, abort_after = args.get("where"), args.get("every"), args.get("abort_after")
         if not isinstance(where, dict):
@@ -196,5 +196,5 @@ class Rollouts:
         values = (str(args["id"]),)
         rows = await self._context.store.database.read(sql_devices.PROGRESS, values)
         if not rows:
-            raise KeyError(f"no broadcast has the id {args['id']!r}")
+            raise LookupError(f"no broadcast has the id {args['id']!r}")
         return dict(zip(_COLUMNS, rows[0], strict=True))

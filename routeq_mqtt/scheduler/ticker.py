@@ -114,7 +114,7 @@ class Ticker:
         """Take in what a process announces.
 
         Raises:
-            ConfigurationError, UnreadableMessage, TypeError, KeyError: it makes no sense.
+            ConfigurationError, UnreadableMessage, TypeError, LookupError: it makes no sense.
         """
         taken = []
         for said in announced:
@@ -153,7 +153,7 @@ class Ticker:
         found = [entry for entry in entries if entry.schedule.name == args["name"]]
         if not found:
             known = ", ".join(entry.schedule.name for entry in entries) or "none"
-            raise KeyError(f"no schedule is named {args['name']!r}; there are: {known}")
+            raise LookupError(f"no schedule is named {args['name']!r}; there are: {known}")
         return found[0]
 
 

@@ -214,7 +214,7 @@ async def test_a_batch_runs_its_callbacks(bus: FakeBus) -> None:
     progress = await handle.progress()
     assert (progress.name, progress.total, progress.done) == ("mails", 3, 3)
     assert progress.finished_at is not None
-    with pytest.raises(RequestFailed, match="no batch has the id 'none'"):
+    with pytest.raises(RequestFailed, match=r"no batch has the id 'none'$"):
         await BatchHandle("none").progress()
 
 
