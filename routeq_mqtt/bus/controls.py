@@ -10,6 +10,9 @@ from routeq_mqtt.wire.rates import check_rate
 if TYPE_CHECKING:
     from routeq_mqtt.bus.rpc import Requests
 
+_LONG = 60.0
+"""Seconds for what a scheduler may be busy with."""
+
 Fate = Literal["cancelled", "asked", "over"]
 
 
@@ -62,7 +65,8 @@ class Controls:
         """
         check_queue_name(queue, "limit_queue: queue")
         wanted = None if rate is None else check_rate("limit_queue: rate", rate)
-        await self.requests.call("queue.limit", queue=queue, rate=wanted, timeout=60.0)
+        await self.requests.call("ping")  # that nobody is there is known sooner
+        await self.requests.call("queue.limit", queue=queue, rate=wanted, timeout=_LONG)
 
     async def purge(self: _Asks, queue: str) -> int:
         """Cancel all jobs of a queue that no worker has started; what runs goes on.
@@ -72,7 +76,8 @@ class Controls:
             go too and are not counted.
         """
         check_queue_name(queue, "purge: queue")
-        answer = await self.requests.call("queue.purge", queue=queue, timeout=60.0)
+        await self.requests.call("ping")  # that nobody is there is known sooner
+        answer = await self.requests.call("queue.purge", queue=queue, timeout=_LONG)
         return int(answer["purged"])
 
     async def drain(self: _Asks, worker: str) -> None:

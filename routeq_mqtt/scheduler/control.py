@@ -106,6 +106,7 @@ class Control:
         context = self._context
         queue = check_queue_name(args["queue"], "purge: queue")
         purged = await context.orders.purge(queue, context.clock.now())
+        context.hook("purged")
         connection = await context.link.ready()
         await connection.publish(context.topics.order("purge", queue), b"{}")
         if context.surroundings.shares_queue:

@@ -127,10 +127,10 @@ class Work:
             ("throttled", Seldom(key="s")),
             ("debounced", LatestMuchLater(page=1, text=after)),
         ):
-            assert await _insist(lambda job=job: self.bus.dispatch(job)) == self.ids[what], what  # type: ignore[misc]
+            assert await insist(lambda job=job: self.bus.dispatch(job)) == self.ids[what], what  # type: ignore[misc]
 
 
-async def _insist(ask: Callable[[], Awaitable[Any]]) -> Any:
+async def insist(ask: Callable[[], Awaitable[Any]]) -> Any:
     """Ask until there is an answer: scheduler and broker are on their way back."""
     async with asyncio.timeout(60):
         while True:

@@ -1,0 +1,119 @@
+"""The scheduler dies at each step of what it keeps for jobs, again and again; nothing else does.
+
+All features go through the same steps, so they share one line of schedulers: whoever dies is
+followed by one that dies at the next step. No worker dies: whatever runs twice is a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from routeq_mqtt import Bus, batch, chain
+from tests.bed.bed import Bed
+from tests.bed.jobs import Report
+from tests.bed.process import Process
+from tests.faults.test_features import insist
+from tests.features.jobs import Install, Latest, OneWaits, PerDevice, Rated, Seldom, Step
+from tests.features.result_jobs import Adds
+
+APPS = ("--app", "tests.features.jobs", "--app", "tests.features.result_jobs")
+
+STEPS = ("admitted", "granted", "released", "published", "before commit;2", "after commit;2")
+
+
+async def dies(scheduler: Process) -> None:
+    await scheduler.ended()
+    assert "dies at: " in scheduler.output, scheduler.output
+
+
+async def device(bed: Bed) -> Process:
+    flags = ("--name", "gateway-1", "--concurrency", "50")
+    return await bed.worker("default,quiet", *APPS, *flags, ROUTEQ_TEST_DEVICE="gateway-1")
+
+
+async def test_jobs_run_once_whichever_step_the_scheduler_dies_at(bed: Bed) -> None:
+    scheduler = await bed.dying_scheduler(STEPS[0])
+    await scheduler.says("online")
+    await device(bed)
+    bed.recorder.open("u may end")
+    async with bed.bus(timeout=60.0) as bus:
+        asked = asyncio.create_task(_dispatch_all(bus))
+        for step in STEPS[1:]:
+            await dies(scheduler)
+            scheduler = await bed.dying_scheduler(step)
+        await dies(scheduler)
+        await bed.scheduler()
+        await asked
+        once = {"u", "s", "chain 1", "chain 2", "chain 3", "part 1", "part 2", "then", "finally"}
+        once |= {"d0", "d1", "d2", "rated", "later", "gateway-1", "the last"}
+        await bed.recorder.wait(lambda: bed.recorder.ran().keys() >= once)
+        await bed.ask_until(
+            bus, "sizes",
+            lambda sizes: not any(s["parked"] + s["released"] + s["held"] for s in sizes.values()),
+        )  # fmt: skip
+    assert bed.recorder.ran() == dict.fromkeys(once, 1)
+    order = [event["key"] for event in bed.recorder.named("ran")]
+    assert order.index("chain 1") < order.index("chain 2") < order.index("chain 3")
+    assert max(order.index("part 1"), order.index("part 2")) < order.index("then")
+
+
+async def _dispatch_all(bus: Bus) -> None:
+    """At once, so that one death is in the way of all of them."""
+    parts = batch([Step(key="part 1"), Step(key="part 2")])
+    sum_ = asyncio.create_task(bus.dispatch(Adds(a=1, b=2), confirm="stored"))
+    twins = asyncio.gather(
+        bus.bulk([OneWaits(key="u"), OneWaits(key="u")]),
+        bus.bulk([Seldom(key="s"), Seldom(key="s")]),
+        bus.bulk([Latest(page=1, text="dropped"), Latest(page=1, text="the last")]),
+    )
+    await asyncio.gather(
+        bus.bulk(PerDevice(device="A", key=f"d{number}") for number in range(3)),
+        bus.dispatch(Rated(key="rated")),
+        bus.dispatch(Report(key="later"), delay=0.5, confirm="stored"),
+        bus.dispatch(Install(), to="gateway-1"),
+        chain(*(Step(key=f"chain {number}") for number in (1, 2, 3))).dispatch(bus),
+        parts.then(Step(key="then")).finally_(Step(key="finally")).dispatch(bus),
+    )
+    for ids in await twins:
+        assert len(set(ids)) == 1
+    ticket = await sum_
+    assert await insist(lambda: ticket.result(timeout=60.0)) == 3
+
+
+async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(bed: Bed) -> None:
+    first = await bed.scheduler()
+    worker = await device(bed)
+    async with bed.bus(timeout=60.0) as bus:
+        runs = await bus.dispatch(Step(key="never", gate="never"), confirm="stored")
+        later = await bus.dispatch(Report(key="never"), delay=3600, confirm="stored")
+        await bus.bulk([Report(key="never") for _ in range(3)], "rubbish", confirm="stored")
+        await bed.recorder.count("waits", 1)
+        await first.stop()
+
+        await _ordered(bed, bus, "ordered", "queue.pause", queue="quiet")
+        await worker.says("paused quiet: yes")
+        await _ordered(bed, bus, "cancelled", "cancel", ids=[later])
+        await _ordered(bed, bus, "ordered", "worker.drain", worker="gateway-1")
+        await worker.says("drained gateway-1: yes")
+        await _ordered(bed, bus, "purged", "queue.purge", queue="rubbish")
+        await _ordered(bed, bus, "withdrawn", "worker.undrain", worker="gateway-1")
+        await worker.says("drained gateway-1: no")
+        await _ordered(bed, bus, "obeyed", "cancel", ids=[runs])
+
+        await bed.scheduler()
+        await insist(lambda: bus.dispatch(Report(key="quiet"), queue="quiet", confirm="stored"))
+        await bus.dispatch(Report(key="other"))
+        await bed.recorder.count("ran", 1)
+        await bus.resume("quiet")
+        await bed.recorder.count("ran", 2)
+        await bed.ask_until(bus, "sizes", lambda sizes: "rubbish" not in sizes)
+        assert await bus.cancel(later) == await bus.cancel(runs) == "over"
+    assert [event["key"] for event in bed.recorder.named("ran")] == ["other", "quiet"]
+
+
+async def _ordered(bed: Bed, bus: Bus, step: str, method: str, **args: Any) -> None:
+    """Ask a scheduler that dies over it, and the next one again."""
+    succession = await bed.succession(await bed.dying_scheduler(step))
+    await insist(lambda: bus.requests.call(method, timeout=0.5, **args))
+    await (await succession).stop()
