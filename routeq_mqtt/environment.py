@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ def environment() -> dict[str, str]:
     environment beats the file.
 
     Raises:
-        ConfigurationError: the file that ``ROUTEQ_ENV_FILE`` names cannot be read.
+        ConfigurationError: the file that ``ROUTEQ_ENV_FILE`` names cannot be read, or one of its
+            lines that is meant for us.
     """
     named = os.environ.get(ENV_FILE)
     path = Path(".env" if named is None else named)
@@ -32,14 +34,30 @@ def environment() -> dict[str, str]:
 
 
 def _read(path: Path) -> Mapping[str, str]:
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
+    values = {}
     try:
         with path.open() as stream:
-            values = dotenv_values(stream=stream, interpolate=False)
+            for line in parse_stream(stream):
+                if line.error:
+                    _refuse(path, line.original.line, line.original.string)
+                elif line.key is not None and line.key.startswith(PREFIX) and line.value:
+                    values[line.key] = line.value
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{ENV_FILE}={str(path)!r} cannot be read: {error}") from None
-    return {name: value for name, value in values.items() if value and name.startswith(PREFIX)}
+    return values
+
+
+def _refuse(path: Path, number: int, line: str) -> None:
+    """A line that is none; of other programs' lines we know nothing. Its value may be a secret."""
+    name = re.search(rf"{PREFIX}\w+", line)
+    if name is not None:
+        number += line.count("\n", 0, name.start())  # empty lines before it belong to it
+        raise ConfigurationError(
+            f"{path}, line {number}: {name[0]} is not set there; write {name[0]}=value, "
+            f'or {name[0]}="a value", the quote closed on the same line'
+        )
 
 
 def secret(env: Mapping[str, str], name: str) -> str | None:

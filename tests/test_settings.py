@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from routeq_mqtt import ConfigurationError
+from routeq_mqtt.environment import environment
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.address import BrokerAddress
 
@@ -112,3 +116,28 @@ def test_a_wrong_url_is_one_clear_error_without_its_password(url: str) -> None:
 def test_the_password_is_never_shown() -> None:
     settings = Settings(url="mqtt://user:secret@h")
     assert "secret" not in f"{settings!r} {settings.address()!r} {settings.address()}"
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("ROUTEQ_URL mqtt://secret", "ROUTEQ_URL"), ('ROUTEQ_PASSWORD="secret', "ROUTEQ_PASSWORD")],
+)
+def test_a_line_of_an_env_file_that_is_none_is_named_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, name: str
+) -> None:
+    path = tmp_path / "worker.env"
+    path.write_text(f"PS1 of somebody else\n\n{line}\nROUTEQ_DB=x.db\n")
+    monkeypatch.setenv("ROUTEQ_ENV_FILE", str(path))
+    with pytest.raises(ConfigurationError, match=rf"worker\.env, line 3: {name} ") as refused:
+        environment()
+    assert "secret" not in str(refused.value)
+
+
+def test_lines_of_others_in_an_env_file_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "worker.env").write_text(
+        "PS1 of somebody else\nexport ROUTEQ_DB='a b.db' # ours\nROUTEQ_APP=\nROUTEQ_LOG\nX=1\n"
+    )
+    monkeypatch.setenv("ROUTEQ_ENV_FILE", str(tmp_path / "worker.env"))
+    assert environment().items() - os.environ.items() == {("ROUTEQ_DB", "a b.db")}
