@@ -1,9 +1,10 @@
-"""A worker that is cut off between taking a job and starting it, in one process."""
+"""A worker that is cut off while it holds jobs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from routeq_mqtt import Job
 from routeq_mqtt.signal import Signal
@@ -13,6 +14,10 @@ from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
+from tests.bed.jobs import Gated
+
+if TYPE_CHECKING:
+    from tests.bed.bed import Bed
 
 RUNS: list[str] = []
 
@@ -129,3 +134,18 @@ async def test_a_full_worker_that_was_cut_off_goes_on() -> None:
     assert sorted(RUNS) == sorted(NAMES)
     worker.stop()
     await task
+
+
+async def test_a_full_worker_outlives_a_restart_of_its_broker(bed: Bed) -> None:
+    """A job ends while the broker is away; all that was held comes again before the SUBACK."""
+    await bed.scheduler()
+    await bed.worker("default", "--concurrency", "1", "--prefetch", "1")
+    async with bed.bus() as bus:
+        await bus.bulk(Gated(key=key, gate="end") for key in NAMES)
+    await bed.recorder.count("waits", 1)
+    await bed.stop_broker()
+    bed.recorder.open("end")
+    await bed.recorder.count("ran", 1)
+    await bed.start_broker()
+    await bed.recorder.count("ran", len(NAMES))
+    assert set(bed.recorder.ran().values()) == {1}
