@@ -1,7 +1,7 @@
 """A scheduler that must leave gives its rows to the one that stays.
 
 Two that were started at once, each with a database of its own, both took messages in. What the
-later one has would lie in its database until somebody starts it again.
+later one has would lie in its database until somebody starts it again. Chains and batches do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.scheduler import sql, sql_handover
+from routeq_mqtt.scheduler.rows import read_rows
 from routeq_mqtt.wire.envelope import Envelope
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Handover:
         self._topics = sender.topics
 
     async def run(self, unsure: Collection[str]) -> int:
-        """Hand over what no worker has; how many.
+        """Hand over what no worker has; how many jobs of chains and batches stay.
 
         Args:
             unsure: released rows whose PUBACK we did not see.
@@ -45,27 +47,43 @@ class Handover:
         Raises:
             NoScheduler, PublishRefused, ConnectionLost: the rest stays here, and is not lost.
         """
+        database = self._store.database
         await self._store.park(unsure)
         number = 0
-        for queue in await self._store.parked_queues():
-            while rows := await self._store.parked(queue, _BATCH):
-                number += await self._send(rows, self._topics.intake(queue))
-        while rows := await self._store.due(lambda: float("inf"), _BATCH):
-            number += await self._send(rows, self._topics.schedule)
-        for job_id in await self._store.failed_ids():
-            failed = await self._store.failed_get(job_id)
+        for statement in (sql_handover.PARKED, sql_handover.LIMITED, sql_handover.DELAYED):
+            while rows := read_rows(await database.read(statement, (_BATCH,))):
+                await self._send(rows)
+                number += len(rows)
+        for (job_id,) in await database.read(sql_handover.FAILED_IDS):
+            failed = await self._store.failed_get(str(job_id))
             if failed is not None:
                 await self._sender.to_scheduler(self._topics.failed, failed.record)
-                await self._store.failed_forget([job_id])
+                await self._store.failed_forget([failed.id])
                 number += 1
         log.info("handed over rows=%d", number)
-        return number
+        return int((await database.read(sql_handover.STAYING))[0][0])
 
-    async def _send(self, rows: list[Row], topic: str) -> int:
+    async def _send(self, rows: list[Row]) -> None:
         for row in rows:
-            payload = row.envelope
+            envelope = _undecided(Envelope.decode(row.envelope))
             if row.state == "delayed":
-                payload = Envelope.decode(payload).evolve(run_at=row.run_at).encode()
-            await self._sender.to_scheduler(topic, payload)
-        await self._store.forget([row.id for row in rows])
-        return len(rows)
+                message = envelope.evolve(run_at=row.run_at)
+                await self._sender.to_scheduler(self._topics.schedule, message.encode())
+            else:
+                await self._sender.to_scheduler(self._topics.intake(row.queue), envelope.encode())
+        ids = [(row.id,) for row in rows]
+        async with self._store.database.transaction() as work:
+            await work.many(sql.FORGET, ids)
+            await work.many(sql_handover.FORGET_LOCKS, ids)
+            await work.many(sql_handover.FORGET_SLOTS, ids)
+
+
+def _undecided(envelope: Envelope) -> Envelope:
+    """The locks and slots of a job are the other's to give: it decides anew.
+
+    Not on one that has run: it must not be turned away for the like of it that came later.
+    """
+    if envelope.attempt > 1 and "unique_key" in envelope.options:
+        return envelope
+    options = {name: part for name, part in envelope.options.items() if name != "admitted"}
+    return envelope.evolve(options=options)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from routeq_mqtt.errors import RouteqError
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
     from routeq_mqtt.scheduler.claims import Claim
 
 State = Literal["delayed", "parked", "released", "done", "held", "limited"]
@@ -129,3 +132,25 @@ class Counts:
     held: int = 0
     limited: int = 0
     failed: int = 0
+
+
+def read_rows(found: Iterable[sqlite3.Row]) -> list[Row]:
+    """Rows as the store's statements read them: `sql.COLUMNS`."""
+    return [_row(row) for row in found]
+
+
+def _row(row: Sequence[Any]) -> Row:
+    state: State = row[4]
+    return Row(
+        id=row[0],
+        queue=row[1],
+        attempt=row[2],
+        deliveries=row[3],
+        state=state,
+        run_at=row[5],
+        seq=row[6],
+        durable=bool(row[7]),
+        expires_at=row[8],
+        envelope=bytes(row[9]),
+        is_limited=bool(row[10]),
+    )

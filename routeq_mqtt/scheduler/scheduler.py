@@ -82,6 +82,7 @@ _GATHER = 0.2
 
 OpenStore = Callable[["Path"], Awaitable[Store]]
 _HAND_OVER_WITHIN = 60.0
+_START_ALONE = "stop the other scheduler and start one with this file, until they are done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,9 +282,14 @@ class Scheduler:
         try:
             async with asyncio.timeout(_HAND_OVER_WITHIN):
                 await sender.link.ready()
-                await Handover(store, sender).run(publisher.unsure)
+                staying = await Handover(store, sender).run(publisher.unsure)
+            if staying:
+                log.error(
+                    "%d jobs of chains and batches stay in db=%s: %s",
+                    staying, self._options.db, _START_ALONE,
+                )  # fmt: skip
         except (TimeoutError, RouteqError) as error:
-            log.error("rows stay in db=%s: start it alone once more: %s", self._options.db, error)
+            log.error("rows stay in db=%s: %s: %s", self._options.db, _START_ALONE, error)
         finally:
             await sender.link.close()
 

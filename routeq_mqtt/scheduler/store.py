@@ -16,12 +16,11 @@ from routeq_mqtt.scheduler.rows import (
     NewFailed,
     NewRow,
     Row,
-    State,
     as_it_is,
+    read_rows,
 )
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
@@ -99,7 +98,7 @@ class Store:
                 rows moved.
             limit: rows at most.
         """
-        return _rows(await self._db.read(sql.DUE, lambda: (now(), limit)))
+        return read_rows(await self._db.read(sql.DUE, lambda: (now(), limit)))
 
     async def next_due(self) -> float | None:
         """When the next delayed row is due."""
@@ -108,7 +107,7 @@ class Store:
 
     async def parked(self, queue: str, limit: int, after: int = -1) -> list[Row]:
         """Parked rows of a queue, in order of arrival."""
-        return _rows(await self._db.read(sql.PARKED, (queue, after, limit)))
+        return read_rows(await self._db.read(sql.PARKED, (queue, after, limit)))
 
     async def parked_queues(self) -> list[str]:
         """Queues that have parked rows."""
@@ -149,13 +148,9 @@ class Store:
         )
         return [(str(job_id), int(attempt), int(times)) for job_id, attempt, times in rows]
 
-    async def forget(self, ids: Iterable[str]) -> None:
-        """Delete rows: somebody else has them now."""
-        await self._db.write(sql.FORGET, [(job_id,) for job_id in ids])
-
     async def get(self, job_id: str) -> Row | None:
         """One row."""
-        rows = _rows(await self._db.read(sql.GET, (job_id,)))
+        rows = read_rows(await self._db.read(sql.GET, (job_id,)))
         return rows[0] if rows else None
 
     async def counts(self) -> dict[str, Counts]:
@@ -195,7 +190,7 @@ class Store:
     async def expire(self, now: float, limit: int) -> list[str]:
         """Make failed records of jobs that wait here and whose time has passed; their ids."""
         async with self._db.transaction() as work:
-            rows = _rows(await work.read(sql.EXPIRED, (now, limit)))
+            rows = read_rows(await work.read(sql.EXPIRED, (now, limit)))
             await keep_failed(work, [expired(row, now) for row in rows], now)
         return [row.id for row in rows]
 
@@ -283,27 +278,6 @@ async def _insert(
     taken = await work.many(statement, values)
     await work.run(sql.WRITE_SEQ, (seq + len(rows),))
     return taken
-
-
-def _rows(found: Iterable[sqlite3.Row]) -> list[Row]:
-    return [_row(row) for row in found]
-
-
-def _row(row: Sequence[Any]) -> Row:
-    state: State = row[4]
-    return Row(
-        id=row[0],
-        queue=row[1],
-        attempt=row[2],
-        deliveries=row[3],
-        state=state,
-        run_at=row[5],
-        seq=row[6],
-        durable=bool(row[7]),
-        expires_at=row[8],
-        envelope=bytes(row[9]),
-        is_limited=bool(row[10]),
-    )
 
 
 def _named(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
