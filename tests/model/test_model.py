@@ -76,3 +76,20 @@ def test_a_seed_does_the_same_again() -> None:
     digests = re.findall(r"digest=(\w+)", first)
     assert digests
     assert digests == re.findall(r"digest=(\w+)", again)
+
+
+@pytest.mark.slow
+def test_a_seed_does_the_same_behind_another_one() -> None:
+    program = (
+        "from tests.model.__main__ import run_seed;"
+        "first = run_seed(501).digest; run_seed(500); print(first == run_seed(501).digest)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"

@@ -498,10 +498,12 @@ def _reproducible(seed: int, clock: VirtualClock) -> Iterator[None]:
     module.time = SimpleNamespace(time_ns=lambda: int(clock.now() * 1e9))
     os.getpid, socket.gethostname = (lambda: 1), (lambda: "model")
     module._last = 0
+    module._fresh.clear()  # else what an earlier run has left over would be in the ids of this one
     try:
         yield
     finally:
         module.os, module.time, module._last = saved
+        module._fresh.clear()
         os.getpid, socket.gethostname = machine
         random.setstate(state)
 
