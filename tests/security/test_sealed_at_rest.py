@@ -12,6 +12,7 @@ from routeq_mqtt import batch, chain
 from tests.bed.bed import Bed
 from tests.bed.jobs import Report
 from tests.bed.process import Process
+from tests.bed.recorder import TIMEOUT
 from tests.features.jobs import Part
 from tests.features.test_flows import over, settled
 from tests.features.test_queue_limits import waiting
@@ -41,6 +42,8 @@ async def check_disks(bed: Bed, held: str, *processes: Process) -> None:
     for process in (bed.broker, *processes):
         assert SECRET not in process.output
     await bed.start_broker()
+    async with bed.bus() as bus:  # the scheduler is back: its link may wait some seconds
+        await bus.requests.call("ping", timeout=TIMEOUT)
 
 
 async def test_chains_and_batches_wait_sealed_and_run(bed: Bed) -> None:
