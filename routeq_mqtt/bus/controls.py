@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from routeq_mqtt.wire.names import check_queue_name
 from routeq_mqtt.wire.rates import check_rate
@@ -65,8 +65,7 @@ class Controls:
         """
         check_queue_name(queue, "limit_queue: queue")
         wanted = None if rate is None else check_rate("limit_queue: rate", rate)
-        await self.requests.call("ping")  # that nobody is there is known sooner
-        await self.requests.call("queue.limit", queue=queue, rate=wanted, timeout=_LONG)
+        await _call_long(self.requests, "queue.limit", queue=queue, rate=wanted)
 
     async def purge(self: _Asks, queue: str) -> int:
         """Cancel all jobs of a queue that no worker has started; what runs goes on.
@@ -76,8 +75,7 @@ class Controls:
             go too and are not counted.
         """
         check_queue_name(queue, "purge: queue")
-        await self.requests.call("ping")  # that nobody is there is known sooner
-        answer = await self.requests.call("queue.purge", queue=queue, timeout=_LONG)
+        answer = await _call_long(self.requests, "queue.purge", queue=queue)
         return int(answer["purged"])
 
     async def drain(self: _Asks, worker: str) -> None:
@@ -93,3 +91,9 @@ class Controls:
         """A drained worker takes jobs again."""
         check_queue_name(worker, "undrain: worker")
         await self.requests.call("worker.undrain", worker=worker)
+
+
+async def _call_long(requests: Requests, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
+    """Give the scheduler time; that there is none is known sooner."""
+    await requests.call("ping")
+    return await requests.call(method, timeout=_LONG, **args)

@@ -166,13 +166,25 @@ def checked(check: Callable[[Any, str], object], where: str) -> Callable[[_T], _
     return callback
 
 
-def folder_there(value: Path, where: str) -> None:
-    """A check for `checked`: of a folder that must be there, or of a file whose folder must be.
+def is_folder(value: Path, where: str) -> None:
+    """A check for `checked`.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such folder.
     """
-    folder = value if where.endswith("-folder") else value.parent
+    _need_folder(value, value, where)
+
+
+def is_in_a_folder(value: Path, where: str) -> None:
+    """A check for `checked`: of a file that may have to be made.
+
+    Raises:
+        ConfigurationError: its folder is not there.
+    """
+    _need_folder(value.parent, value, where)
+
+
+def _need_folder(folder: Path, value: Path, where: str) -> None:
     if not folder.is_dir():
         raise ConfigurationError(
             f"{where}={str(value)!r}: there is no folder {str(folder)!r}; make it first"

@@ -21,7 +21,7 @@ from routeq_mqtt.cli.common import (
     LogLevel,
     Url,
     checked,
-    folder_there,
+    is_in_a_folder,
     needs_broker,
     pairs,
     run,
@@ -159,7 +159,7 @@ def scheduler(
         typer.Option(
             help="SQLite file; made where it is missing.",
             envvar="ROUTEQ_DB",
-            callback=checked(folder_there, "--db"),
+            callback=checked(is_in_a_folder, "--db"),
         ),
     ] = Path("routeq.db"),
     lost_after: Annotated[
@@ -215,7 +215,7 @@ def broker(
         Path | None,
         typer.Option(
             help="SQLite file; without it a crash of the broker loses what it holds.",
-            callback=checked(folder_there, "--db"),
+            callback=checked(is_in_a_folder, "--db"),
         ),
     ] = None,
     tls_cert: Annotated[

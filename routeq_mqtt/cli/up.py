@@ -21,7 +21,7 @@ from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
 from routeq_mqtt.cli.common import (
     LogLevel,
     checked,
-    folder_there,
+    is_folder,
     needs_broker,
     run,
     set_up_logging,
@@ -68,7 +68,7 @@ def up(
         Path,
         typer.Option(
             help="Folder of broker.db and routeq.db.",
-            callback=checked(folder_there, "--db-folder"),
+            callback=checked(is_folder, "--db-folder"),
         ),
     ] = Path(),
     log_level: LogLevel = "info",

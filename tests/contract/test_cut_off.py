@@ -58,6 +58,17 @@ class Network(MemoryTransport):
                 await self.news.wait()
 
 
+async def _started(
+    network: Network, options: WorkerOptions
+) -> tuple[Worker, asyncio.Task[None], str]:
+    """A worker that is online, its run, and the identifier of its session."""
+    worker = Worker(network, options, in_thread=False)
+    task = asyncio.create_task(worker.run())
+    await worker.online.wait()
+    [session] = [name for name in network.tried if name.endswith("/default")]
+    return worker, task, session
+
+
 async def _everything_that_can_happen() -> None:
     for _ in range(500):
         await asyncio.sleep(0)
@@ -67,10 +78,7 @@ async def test_a_job_that_was_taken_over_while_its_start_was_told_does_not_run()
     RUNS.clear()
     network = Network(MemoryBroker())
     topics = Topics()
-    worker = Worker(network, WorkerOptions(queues=("default",)), in_thread=False)
-    task = asyncio.create_task(worker.run())
-    await worker.online.wait()
-    [session] = [name for name in network.tried if name.endswith("/default")]
+    worker, task, session = await _started(network, WorkerOptions(queues=("default",)))
     life = session.removesuffix("/default")
     sender = next(name for name in network.tried if name == f"{life}.out")
     network.block(sender)
@@ -110,10 +118,7 @@ async def test_a_full_worker_that_was_cut_off_goes_on() -> None:
     RUNS.clear()
     network = Network(MemoryBroker())
     options = WorkerOptions(queues=("default",), concurrency=1, prefetch=1)
-    worker = Worker(network, options, in_thread=False)
-    task = asyncio.create_task(worker.run())
-    await worker.online.wait()
-    [session] = [name for name in network.tried if name.endswith("/default")]
+    worker, task, session = await _started(network, options)
     other = await network.connect(ConnectOptions("other"), lambda message: None)
 
     async def send(name: str) -> None:

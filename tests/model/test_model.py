@@ -42,9 +42,13 @@ FOUND = (
 
 
 def model(*arguments: str) -> str:
+    return python("-m", "tests.model", *arguments)
+
+
+def python(*arguments: str) -> str:
     """In a process of its own, where sets of texts are walked in the same order each time."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.model", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONHASHSEED": "0"},
         capture_output=True,
@@ -84,12 +88,4 @@ def test_a_seed_does_the_same_behind_another_one() -> None:
         "from tests.model.__main__ import run_seed;"
         "first = run_seed(501).digest; run_seed(500); print(first == run_seed(501).digest)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "True\n"
+    assert python("-c", program) == "True\n"
