@@ -145,6 +145,11 @@ class JobControl(Exception):
     """Base of what a job raises to steer its own fate."""
 
 
+def _check_delay(who: str, delay: object) -> None:
+    if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
+        raise ConfigurationError(f"{who}: delay={delay!r} must be 0 seconds or more")
+
+
 class Retry(JobControl):
     """Run this job again later: ``raise Retry(delay=30)``.
 
@@ -156,8 +161,8 @@ class Retry(JobControl):
     """
 
     def __init__(self, reason: str = "asked for a retry", *, delay: float | None = None) -> None:
-        if delay is not None and not delay >= 0:
-            raise ConfigurationError(f"Retry: delay={delay!r} must be 0 seconds or more")
+        if delay is not None:
+            _check_delay("Retry", delay)
         super().__init__(reason)
         self.delay = delay
 
@@ -173,8 +178,7 @@ class Release(JobControl):
     """
 
     def __init__(self, delay: float = 0.0, reason: str = "released") -> None:
-        if not delay >= 0:
-            raise ConfigurationError(f"Release: delay={delay!r} must be 0 seconds or more")
+        _check_delay("Release", delay)
         super().__init__(reason)
         self.delay = delay
 

@@ -43,7 +43,7 @@ class Bulk:
         self,
         packer: Packer,
         places: Places,
-        within: Callable[[float | None, str], Within],
+        within: Callable[..., Within],
         tell: Callable[[str, str, str], object] | None,
         *,
         queue: str | None,
@@ -101,7 +101,7 @@ class Bulk:
         """To the queues; those to be stored to the scheduler, whose answers go to `ids`."""
         queues = [queue for queue, _ in packed]
         stored = self._to_store(chunk)
-        async with self._within(self._timeout, f"bulk of {len(packed)} jobs"):
+        async with self._within(self._timeout, f"bulk of {len(packed)} jobs", stored=bool(stored)):
             if stored:
                 asked = [packed[number] for number in stored]
                 answers = await self._places.store_all(asked, self._timeout)

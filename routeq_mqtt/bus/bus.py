@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.begun import Begun
+from routeq_mqtt.bus.arguments import check_confirm, check_delay, check_timeout
 from routeq_mqtt.bus.bulk import Bulk
 from routeq_mqtt.bus.connected import Connected
 from routeq_mqtt.bus.controls import Controls
 from routeq_mqtt.bus.devices import Devices
 from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
-from routeq_mqtt.bus.packer import check_delay
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.hooks import wanted
-from routeq_mqtt.job.job import is_planned
+from routeq_mqtt.job.job import Job, is_planned
 from routeq_mqtt.job.options import check_option
 from routeq_mqtt.wire.names import (
     check_chosen_name,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from routeq_mqtt.bus.size import QueueSize
-    from routeq_mqtt.job.job import Job
     from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.wire.envelope import Envelope
 
@@ -97,6 +96,9 @@ class Bus(Connected, Controls, Devices, Outcomes):
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.
         """
+        if confirm is not None or timeout is not None:
+            check_confirm(confirm)
+            check_timeout(timeout, "dispatch")
         if to is not None:
             queue = _queue_of(to, queue)
         elif queue is not None:
@@ -122,9 +124,11 @@ class Bus(Connected, Controls, Devices, Outcomes):
         # It is on its way before there is a timer, which a broker that answers at once needs not.
         handing = Begun(self._places.hand_over(name, payload, confirm, timeout))
         if not handing.over:
-            async with self._within(timeout, f"dispatch {job.name} id={job_id}"):
+            what, stored = f"dispatch {job.name} id={job_id}", confirm == "stored"
+            async with self._within(timeout, what, stored=stored):
                 await handing
-        return self._dispatched(job_id, job.name, name)
+        handle = self._dispatched(job_id, job.name, name)
+        return handle if job.result_ttl or confirm == "stored" else handle.nobody_tells()
 
     async def dispatch_named(
         self,
@@ -139,6 +143,7 @@ class Bus(Connected, Controls, Devices, Outcomes):
         timeout: float | None = None,
     ) -> JobHandle:
         """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
+        check_confirm(confirm)
         where = _queue_of(to, queue) if to is not None else queue or "default"
         if to is None:
             check_chosen_name(where, "dispatch: queue")
@@ -155,7 +160,8 @@ class Bus(Connected, Controls, Devices, Outcomes):
         if self.outgoing is not None:
             await self.outgoing.put([(envelope, payload)], confirm)
             return self._dispatched(job_id, envelope.job, name)
-        async with self._within(timeout, f"dispatch {envelope.job} id={job_id}"):
+        what, stored = f"dispatch {envelope.job} id={job_id}", confirm == "stored"
+        async with self._within(timeout, what, stored=stored):
             if confirm == "stored":
                 [job_id] = await self._places.store(name, [payload], timeout)
             elif envelope.delay is not None or envelope.run_at is not None:
@@ -205,6 +211,9 @@ class Bus(Connected, Controls, Devices, Outcomes):
         Raises:
             As `dispatch`. The jobs before the error may have been sent.
         """
+        check_confirm(confirm)
+        if isinstance(jobs, Job):
+            raise TypeError(f"bulk: {jobs!r} is one job; give a list of jobs")
         if queue is not None:
             check_chosen_name(queue, "bulk: queue")
         bulk = Bulk(
@@ -241,7 +250,7 @@ class Bus(Connected, Controls, Devices, Outcomes):
         """
         packed = [self._packer.pack(envelope) for envelope in envelopes]
         queue = str(envelopes[0].queue) if envelopes else "default"
-        async with self._within(timeout, f"store {len(packed)} jobs"):
+        async with self._within(timeout, f"store {len(packed)} jobs", stored=True):
             return await self._places.store(queue, packed, timeout, **more)
 
     async def size(self, queue: str) -> QueueSize:

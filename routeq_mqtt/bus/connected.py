@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from routeq_mqtt.bus.arguments import check_timeout
 from routeq_mqtt.bus.events import Events
 from routeq_mqtt.bus.packer import Packer
 from routeq_mqtt.bus.places import Places
@@ -155,8 +156,11 @@ class Connected:
             )
         return self._opened, self._requests
 
-    def _within(self, timeout: float | None, what: str) -> Within:
-        return Within(self, self.settings.timeout if timeout is None else timeout, what)
+    def _within(self, timeout: float | None, what: str, *, stored: bool = False) -> Within:
+        if timeout is None:
+            return Within(self, self.settings.timeout, what, stored=stored)
+        check_timeout(timeout, what)
+        return Within(self, timeout, what, stored=stored)
 
 
 def _outbox_options(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from routeq_mqtt.bus.arguments import check_job_id
 from routeq_mqtt.wire.names import check_queue_name
 from routeq_mqtt.wire.rates import check_rate
 
@@ -36,6 +37,7 @@ class Controls:
             "over": it had ended before. A plain function that runs in a thread cannot be stopped:
             it ends by itself.
         """
+        check_job_id(job_id, "cancel")
         fates = await self.requests.call("cancel", ids=[job_id])
         return cast("Fate", fates[job_id])
 

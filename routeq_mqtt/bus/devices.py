@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from routeq_mqtt.bus.arguments import check_named
 from routeq_mqtt.errors import ConfigurationError, ConnectionLost
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from routeq_mqtt.bus.packer import Packer
@@ -133,7 +135,7 @@ class _Bus(Protocol):
         timeout: float | None,
     ) -> Rollout: ...
     def _within(
-        self, timeout: float | None, what: str
+        self, timeout: float | None, what: str, *, stored: bool = False
     ) -> AbstractAsyncContextManager[None, None]: ...
 
 
@@ -201,6 +203,7 @@ class Devices:
         timeout: float | None = None,
     ) -> Rollout:
         """Broadcast a job by its wire name, where its class is not at hand; see `broadcast`."""
+        check_named(name, data)
         return await self._broadcast(
             Envelope(job=name, data=dict(data), dispatched_at=self._clock.now()),
             where=where,
@@ -232,7 +235,7 @@ class Devices:
         }
         limit = self.settings.timeout if timeout is None else timeout
         topic = self._topics.rpc("device.broadcast")
-        async with self._within(timeout, f"broadcast {envelope.job}"):
+        async with self._within(timeout, f"broadcast {envelope.job}", stored=True):
             while True:
                 try:
                     await self.requests.exchange(topic, args, timeout=limit, again=_AGAIN)
@@ -265,19 +268,39 @@ def _check(
             f"broadcast: {envelope.job} is unique, debounced or throttled: all devices but one "
             "would be turned away"
         )
-    for key, value in where.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise ConfigurationError(
-                f"broadcast: where: {key!r}={value!r} must be texts, as tags are"
-            )
-    if expires_in is not None and not 0 < expires_in < float("inf"):
-        raise ConfigurationError(f"broadcast: expires_in={expires_in!r} must be seconds above 0")
-    if rate is not None and not (len(rate) == 2 and rate[0] >= 1 and 0 < rate[1] < 1e9):
+    if not isinstance(where, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str) for key, value in where.items()
+    ):
         raise ConfigurationError(
-            f"broadcast: rate={rate!r} must be (devices, seconds), for example (10, 60)"
+            f"broadcast: where={_told(where)} must be a map of tags, all texts, for example "
+            "{'site': 'north'}"
         )
-    if abort_after is not None and not 0 < abort_after < 1e9:
+    if expires_in is not None and not _is_amount(expires_in):
+        raise ConfigurationError(f"broadcast: expires_in={expires_in!r} must be seconds above 0")
+    if rate is not None and not _is_rate(rate):
+        raise ConfigurationError(
+            f"broadcast: rate={shown(rate)} must be (devices, seconds), for example (10, 60)"
+        )
+    if abort_after is not None and not _is_amount(abort_after):
         raise ConfigurationError(
             f"broadcast: abort_after={abort_after!r} must be a number of failures, or a share "
             "below 1"
         )
+
+
+def _told(where: object) -> str:
+    """A short map as it is: what is in it is what is wrong."""
+    return repr(where) if isinstance(where, Mapping) and len(where) <= 4 else shown(where)
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) in {int, float} and 0 < value < 1e9  # type: ignore[operator]
+
+
+def _is_rate(rate: object) -> bool:
+    return (
+        isinstance(rate, list | tuple)
+        and len(rate) == 2
+        and all(map(_is_amount, rate))
+        and rate[0] >= 1
+    )

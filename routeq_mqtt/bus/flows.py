@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.bus.default import default_bus
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.job import Job
 from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from routeq_mqtt.bus.bus import Bus
-    from routeq_mqtt.job.job import Job
     from routeq_mqtt.wire.envelope import Envelope
 
 _CHUNK = 500
@@ -33,6 +35,7 @@ class Chain:
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
+        _check_jobs("chain", jobs)
         if not 2 <= len(jobs) <= _MOST_STEPS:
             raise ConfigurationError(f"chain: {len(jobs)} jobs; name 2 to {_MOST_STEPS}")
         self._jobs = jobs
@@ -129,14 +132,21 @@ class BatchHandle:
 
         To a batch that has ended they are added all the same, and its callbacks do not run again.
         """
-        return await _add(self._bus, self.id, list(jobs))
+        more = list(jobs)
+        _check_jobs("batch: add()", more)
+        return await _add(self._bus, self.id, more)
 
 
 class Batch:
     """Jobs that run in any order, and what to run when they are over."""
 
     def __init__(self, jobs: Iterable[Job], *, name: str | None = None) -> None:
+        if isinstance(jobs, Job) or not isinstance(jobs, Iterable):
+            raise ConfigurationError(f"batch: {shown(jobs)} must be a list of jobs")
         self._jobs = list(jobs)
+        _check_jobs("batch", self._jobs)
+        if name is not None and not isinstance(name, str):
+            raise ConfigurationError(f"batch: name={shown(name)} must be a text")
         self._name = name
         self._callbacks: dict[int, Job] = {}
 
@@ -153,6 +163,7 @@ class Batch:
         return self._on(_FINALLY, "finally_", job)
 
     def _on(self, step: int, name: str, job: Job) -> Batch:
+        _check_jobs(f"batch: .{name}()", [job])
         if step in self._callbacks:
             raise ConfigurationError(f"batch: .{name}() was called twice; one job can do both")
         self._callbacks[step] = job
@@ -196,6 +207,17 @@ def batch_of(job: Job) -> BatchHandle:
     if job.batch_id is None:
         raise ConfigurationError(f"{type(job).__name__} id={job.job_id} is not part of a batch")
     return BatchHandle(job.batch_id)
+
+
+def _check_jobs(where: str, jobs: Sequence[object]) -> None:
+    for job in jobs:
+        if isinstance(job, list | tuple):
+            raise ConfigurationError(
+                f"{where}: {shown(job)} is no job; name them one by one: *jobs"
+            )
+        if not isinstance(job, Job):
+            mend = f"; make one: {job.__name__}(…)" if isinstance(job, type) else ""
+            raise ConfigurationError(f"{where}: {shown(job)} is no job{mend}")
 
 
 async def _add(

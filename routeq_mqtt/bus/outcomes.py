@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from routeq_mqtt.bus.arguments import check_job_id, check_timeout
 from routeq_mqtt.errors import (
-    ConnectionLost,
+    ConnectionFailed,
     JobCancelled,
     JobFailed,
     NoResult,
@@ -34,6 +35,7 @@ _ASK_AGAIN = 30.0
 """Seconds after which an open request is made again, should its reply have got lost."""
 
 _PAUSE = 0.5
+_MEND = "set result_ttl in its class, in seconds, or at its dispatch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +88,26 @@ class JobHandle(str):
     It is a text like any other: keep it, print it, send it; `Bus.handle` makes one of a text.
     """
 
-    __slots__ = ("_bus",)
+    __slots__ = ("_bus", "_is_untold")
 
     _bus: _Asks
+    _is_untold: bool
 
     def __new__(cls, job_id: str, bus: _Asks) -> JobHandle:
         """Of an id and the bus to ask on."""
         handle = super().__new__(cls, job_id)
         handle._bus = bus
         return handle
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether nobody will hear of its end, unless it fails: nothing of it is kept."""
+        return getattr(self, "_is_untold", False)
+
+    def nobody_tells(self) -> JobHandle:
+        """Note that nobody will hear of its end, unless it fails."""
+        self._is_untold = True
+        return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)
@@ -132,23 +145,31 @@ class Outcomes:
         Raises:
             JobFailed: it became a failed record; says why.
             JobCancelled: it was cancelled.
-            NoResult: it is done, and its result was not kept, or not for so long.
+            NoResult: it is done, and its result was not kept, or not for so long. Without a
+                timeout also at once, where a wait could have no end: a job that was dispatched here
+                without a `result_ttl`, and not with ``confirm="stored"``.
             ResultTimeout: it has not ended in time.
             NoScheduler: none has ever run on this bus.
             RefusedJob: the result is sealed, and no key of this process opens it.
         """
+        check_job_id(job_id, "result")
+        check_timeout(timeout, "result")
+        untold = isinstance(job_id, JobHandle) and job_id.is_untold
+        if untold and timeout is None:
+            raise NoResult(f"job {job_id} may end unheard: {_MEND}")
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         seen = False
         while True:
+            await _connected(self, job_id, timeout, deadline)
             wait = max(0.0, min(_ASK_AGAIN, deadline - time.monotonic()))
             # A broker that was killed may have forgotten its scheduler, which comes back.
-            await self.sender.link.ready()
             seen = seen or self.sender.surroundings.scheduler is not None
             answer = await _ask(self, job_id, wait, seen=seen)
             if answer.get("state") != "pending":
                 return outcome_of(job_id, answer, self.guard)
             if time.monotonic() >= deadline:
-                raise ResultTimeout(f"job {job_id} has not ended within {timeout} s")
+                hint = f", or has ended unheard: {_MEND}" if untold else ""
+                raise ResultTimeout(f"job {job_id} has not ended within {timeout} s{hint}")
 
     async def status(self: _Asks, job_id: str) -> JobStatus:
         """Where a job is, as far as the bus can see.
@@ -156,6 +177,7 @@ class Outcomes:
         Raises:
             NoScheduler: none answers.
         """
+        check_job_id(job_id, "status")
         answer = await self.requests.call("status", id=job_id)
         word = answer.get("progress")
         return JobStatus(
@@ -166,6 +188,16 @@ class Outcomes:
             reason=answer.get("reason"),
             error=self.guard.error(answer, job_id),
         )
+
+
+async def _connected(bus: _Asks, job_id: str, timeout: float | None, deadline: float) -> None:
+    link = bus.sender.link
+    try:
+        async with asyncio.timeout(None if timeout is None else deadline - time.monotonic()):
+            await link.ready()
+    except TimeoutError:
+        why = "" if link.trouble is None else f": {link.trouble}"
+        raise ResultTimeout(f"job {job_id} has not ended within {timeout} s{why}") from None
 
 
 async def _ask(bus: _Asks, job_id: str, wait: float, *, seen: bool) -> dict[str, Any]:
@@ -184,7 +216,7 @@ async def _ask(bus: _Asks, job_id: str, wait: float, *, seen: bool) -> dict[str,
         if not request.done():
             return {"state": "pending"}
         return dict(request.result())
-    except ConnectionLost:
+    except ConnectionFailed:
         return {"state": "pending"}
     except NoScheduler:
         if around.scheduler is None and not seen:
@@ -207,8 +239,5 @@ def outcome_of(job_id: str, answer: dict[str, Any], guard: Guard = OPEN) -> Any:
     if state == "cancelled":
         raise JobCancelled(f"job {job_id} was cancelled")
     if "value" not in answer:
-        raise NoResult(
-            f"job {job_id} is done, and its result was not kept; set result_ttl in its class, in "
-            "seconds, or at its dispatch"
-        )
+        raise NoResult(f"job {job_id} is done, and its result was not kept; {_MEND}")
     return unpack(guard.plain_result(answer["value"], job_id))

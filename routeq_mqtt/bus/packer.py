@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.errors import ConfigurationError, PayloadTooLarge
+from routeq_mqtt.bus.arguments import check_delay, check_named, checked_headers, epoch
+from routeq_mqtt.errors import PayloadTooLarge
 from routeq_mqtt.job.codec import pack_job, to_envelope
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
@@ -13,6 +13,7 @@ from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.job.job import Job
@@ -59,9 +60,9 @@ class Packer:
                 job,
                 queue=queue,
                 delay=delay or None,
-                run_at=_epoch(run_at),
-                expires_at=_epoch(expires_at),
-                headers=dict(headers) if headers else None,
+                run_at=epoch("run_at", run_at),
+                expires_at=epoch("expires_at", expires_at),
+                headers=checked_headers(headers),
                 now=self._clock.now(),
             )
         )
@@ -77,6 +78,7 @@ class Packer:
     ) -> Envelope:
         """Of a job whose class is not at hand; the arguments are those of `Bus.dispatch_named`."""
         check_delay(delay, None)
+        check_named(name, data)
         return self._fixed(
             Envelope(
                 id=new_id(),
@@ -84,7 +86,7 @@ class Packer:
                 data=dict(data),
                 queue=queue,
                 delay=delay or None,
-                expires_at=_epoch(expires_at),
+                expires_at=epoch("expires_at", expires_at),
                 dispatched_at=self._clock.now(),
             )
         )
@@ -123,19 +125,3 @@ class Packer:
                 f"job {name!r} takes {len(payload)} bytes, more than max_payload={limit}; "
                 "send a reference to the data, or raise ROUTEQ_MAX_PAYLOAD"
             )
-
-
-def check_delay(delay: float | None, run_at: datetime | float | None) -> None:
-    """Refuse a delay that makes no sense.
-
-    Raises:
-        ConfigurationError: it is no number of seconds, or there is a `run_at`, too.
-    """
-    if delay is not None and not (isinstance(delay, int | float) and 0 <= delay < float("inf")):
-        raise ConfigurationError(f"dispatch: delay={delay!r} must be 0 seconds or more")
-    if delay is not None and run_at is not None:
-        raise ConfigurationError("dispatch: give either delay or run_at, not both")
-
-
-def _epoch(when: datetime | float | None) -> float | None:
-    return when.timestamp() if isinstance(when, datetime) else when

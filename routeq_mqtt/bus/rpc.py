@@ -37,6 +37,7 @@ class Requests:
 
         Raises:
             NoScheduler: none has run on this bus, or it did not reply in time.
+            ConnectionFailed: the broker could not be reached in that time.
             RequestFailed: it replied with an error.
             ConnectionLost: the connection ended before the reply came.
         """
@@ -61,13 +62,13 @@ class Requests:
                 that dies after its commit replies to nobody. None: never.
             **more: further parts of the request, beside its arguments.
         """
-        await self.listen()
         correlation = new_id()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[correlation] = reply
         request = pack({"reply": self._reply_topic, "id": correlation, "args": args, **more})
         try:
             async with asyncio.timeout(timeout):
+                await self.listen()
                 while not reply.done():
                     connection = await self._sender.link.ready()
                     await self._sender.to_scheduler(topic, request)
@@ -78,6 +79,9 @@ class Requests:
                         raise ConnectionLost(f"the connection ended before {topic!r} was answered")
                 return reply.result()
         except TimeoutError:
+            trouble = self._sender.link.trouble
+            if trouble is not None:
+                raise trouble from None
             raise NoScheduler(
                 f"the scheduler did not answer {topic!r} within {timeout} s; is it running? "
                 "start one: routeq-mqtt scheduler"

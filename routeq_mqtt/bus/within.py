@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.bus.sender import Sender
 
+_BROKER = "the broker did not acknowledge within {} s; it may have arrived"
+_SCHEDULER = (
+    "the scheduler did not answer within {} s; is it running? The broker may keep it for the next "
+    "one; start one: routeq-mqtt scheduler"
+)
+
 
 class _Bus(Protocol):
     @property
@@ -25,16 +31,20 @@ class Within:
         bus: whose connection is waited for.
         timeout: seconds; None: there is no limit.
         what: is going on.
+        stored: the scheduler is to answer.
 
     Raises:
         ConnectionFailed: time is up, and the broker could not be reached; says why.
         DispatchTimeout: time is up, and the broker is there.
     """
 
-    def __init__(self, bus: _Bus, timeout: float | None, what: str) -> None:
+    def __init__(
+        self, bus: _Bus, timeout: float | None, what: str, *, stored: bool = False
+    ) -> None:
         self._bus = bus
         self._seconds = timeout
         self._what = what
+        self._stored = stored
         self._scope = asyncio.timeout(timeout)
 
     async def __aenter__(self) -> None:
@@ -49,10 +59,8 @@ class Within:
         try:
             await self._scope.__aexit__(kind, error, trace)
         except TimeoutError:
-            link = self._bus.sender.link
-            if link.connection is None and link.last_error is not None:
-                raise link.last_error from None
-            raise DispatchTimeout(
-                f"{self._what}: the broker did not acknowledge within {self._seconds} s; "
-                "it may have arrived"
-            ) from None
+            trouble = self._bus.sender.link.trouble
+            if trouble is not None:
+                raise trouble from None
+            silent = _SCHEDULER if self._stored else _BROKER
+            raise DispatchTimeout(f"{self._what}: {silent.format(self._seconds)}") from None

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, one_line, out, print_json
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, err, one_line, out, print_json
 from routeq_mqtt.cli.rates import parse_rate, shown_rate
+from routeq_mqtt.errors import RouteqError
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from routeq_mqtt.bus.bus import Bus
 
 QueueName = Annotated[
@@ -66,12 +69,14 @@ _SAID = {
 
 def pause(queue: QueueName, url: Url = None) -> None:
     """Start no more jobs of a queue, until resumed; also over restarts of everything."""
-    on_bus(url, lambda bus: bus.pause(queue))
+    is_known = on_bus(url, lambda bus: _and_then(bus.pause(queue), _is_served(bus, queue)))
+    _say(f"{queue}: paused", is_known, "no worker serves this queue now")
 
 
 def resume(queue: QueueName, url: Url = None) -> None:
     """Start jobs of a paused queue again."""
-    on_bus(url, lambda bus: bus.resume(queue))
+    is_known = on_bus(url, lambda bus: _and_then(bus.resume(queue), _is_served(bus, queue)))
+    _say(f"{queue}: resumed", is_known, "no worker serves this queue now")
 
 
 def limit(
@@ -116,9 +121,36 @@ def purge(
 
 def drain(worker: WorkerName, url: Url = None) -> None:
     """Tell a worker to take no new jobs and finish what it holds; by name also over restarts."""
-    on_bus(url, lambda bus: bus.drain(worker))
+    is_known = on_bus(url, lambda bus: _and_then(bus.drain(worker), _is_online(bus, worker)))
+    _say(f"{worker}: drained", is_known, "no worker of this id or name is online now")
 
 
 def undrain(worker: WorkerName, url: Url = None) -> None:
     """Tell a drained worker to take jobs again."""
-    on_bus(url, lambda bus: bus.undrain(worker))
+    is_known = on_bus(url, lambda bus: _and_then(bus.undrain(worker), _is_online(bus, worker)))
+    _say(f"{worker}: takes jobs again", is_known, "no worker of this id or name is online now")
+
+
+async def _and_then(order: Awaitable[None], look: Awaitable[bool]) -> bool:
+    """Whether there is who obeys; the order holds for who comes, so a wrong name is no error."""
+    await order
+    try:
+        return await look
+    except RouteqError:  # it is given all the same
+        return True
+
+
+async def _is_served(bus: Bus, queue: str) -> bool:
+    await bus.sizes.refresh()
+    return bool(bus.sizes.fleet.online(queue))
+
+
+async def _is_online(bus: Bus, worker: str) -> bool:
+    await bus.sizes.refresh()
+    return any(worker in {one.id, one.name} for one in bus.sizes.fleet.online())
+
+
+def _say(what: str, is_known: bool, hint: str) -> None:
+    out.print(what, markup=False, highlight=False)
+    if not is_known:
+        err.print(f"({hint}: the order holds for one that comes)")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus, on_first_use
-from routeq_mqtt.cli.common import AsJson, Url, out, pairs, print_json, when
+from routeq_mqtt.cli.common import AsJson, Url, err, out, pairs, print_json, when
 from routeq_mqtt.cli.rates import parse_rate
 from routeq_mqtt.cli.send import job_data
+from routeq_mqtt.errors import RouteqError
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
-    from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
+    from routeq_mqtt.bus.devices import DeviceInfo, RolloutProgress
 
 
 def register(app: typer.Typer) -> None:
@@ -76,8 +77,8 @@ def broadcast(
 ) -> None:
     """Send a job to all devices with some tags: routeq-mqtt broadcast Update --where site=north."""
 
-    async def act(bus: Bus) -> Rollout:
-        return await bus.broadcast_named(
+    async def act(bus: Bus) -> tuple[str, int | None]:
+        made = await bus.broadcast_named(
             name,
             job_data(values or []),
             where=pairs(where or [], "--where"),
@@ -85,12 +86,18 @@ def broadcast(
             rate=None if rate is None else parse_rate(rate, "--rate"),
             abort_after=abort_after,
         )
+        try:
+            return made.id, (await made.progress()).total
+        except RouteqError:  # it is made all the same
+            return made.id, None
 
-    made = on_first_use(url, act)
+    made, devices = on_first_use(url, act)
     if as_json:
-        print_json({"id": made.id, "job": name})
+        print_json({"id": made, "job": name, "devices": devices})
     else:
-        typer.echo(made.id)
+        typer.echo(made)
+    if devices == 0:
+        err.print("no device gets it: none that is known has these tags; see routeq-mqtt devices")
 
 
 def rollout(

@@ -102,6 +102,8 @@ def job_data(values: list[str]) -> dict[str, Any]:
         key, equals, text = value.partition("=")
         if not equals or not key:
             raise ConfigurationError(f"{value!r} is no key=value; write for example to=a@b.c")
+        if key in data:
+            raise ConfigurationError(f"{key}: it is given twice; name each attribute once")
         try:
             data[key] = json.loads(text)
         except ValueError:

@@ -43,6 +43,9 @@ class Exponential:
                     f"Exponential: {name}={value!r} must be a number, {least} or more"
                 )
 
+        if type(self.jitter) is not bool:
+            raise ConfigurationError(f"Exponential: jitter={self.jitter!r} must be True or False")
+
     def before(self, attempt: int) -> float:
         """Seconds to wait before an attempt, 2 or higher."""
         exponent = min(max(attempt - 2, 0), 1_000)

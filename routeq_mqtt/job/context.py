@@ -36,6 +36,8 @@ def travels(variable: ContextVar[Any], header: str | None = None) -> None:
     Raises:
         ConfigurationError: another variable has that header.
     """
+    if not isinstance(variable, ContextVar):
+        raise ConfigurationError(f"travels: {variable!r} must be a contextvars.ContextVar")
     name = header or variable.name
     if _travelling.setdefault(name, variable) is not variable:
         raise ConfigurationError(f"travels: header {name!r} is taken by another context variable")

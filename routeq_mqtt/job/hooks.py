@@ -54,9 +54,13 @@ def on(*events: str) -> Callable[[_H], _H]:
     """
     for event in events:
         if event not in EVENTS:
-            raise ConfigurationError(f"on: there is no event {event!r}; use {', '.join(EVENTS)}")
+            raise ConfigurationError(
+                f"on: there is no event {event!r}; use {', '.join(EVENTS)}, or @on() for all"
+            )
 
     def add(function: _H) -> _H:
+        if not callable(function):
+            raise ConfigurationError(f"on: {function!r} must be a function of a JobEvent")
         for event in events or EVENTS:
             hooks = _hooks.setdefault(event, [])
             if function not in hooks:

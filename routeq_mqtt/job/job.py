@@ -9,7 +9,7 @@ from routeq_mqtt.errors import Release
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
 from routeq_mqtt.job.middleware import check_all
-from routeq_mqtt.job.options import OPTIONS, check_option, check_spelling
+from routeq_mqtt.job.options import OPTIONS, check_option, check_progress, check_spelling
 from routeq_mqtt.job.plan import default_key, needs_plan
 from routeq_mqtt.job.shape import Shape, check_constructor
 
@@ -164,10 +164,14 @@ class Job:
         Args:
             done: of the work, in whatever unit.
             total: all of the work; default: unknown.
-            note: for people.
+            note: for people; 500 characters of it are told.
+
+        Raises:
+            ConfigurationError: one of them is no finite number, or the note is no text.
         """
+        check_progress(type(self).__name__, done, total, note)
         if self._report is not None:
-            self._report(done, total, note)
+            self._report(done, total, note[:_LONGEST_NOTE])
 
     def unique_key(self) -> str | int:
         """What a job has in common with those that it excludes; default: all of its data."""
@@ -194,6 +198,8 @@ class Job:
         return f"{type(self).__name__}({data})"
 
 
+_LONGEST_NOTE = 500
+
 _NO_DATA = frozenset({*RUNTIME, *OPTIONS})
 
 
@@ -212,8 +218,11 @@ def set_reporter(job: Job, report: Callable[[float, float | None, str], None]) -
     job._report = report  # noqa: SLF001 - our own class
 
 
-def _keyword_init(self: Job, **values: Any) -> None:  # noqa: ANN401 - the fields
+def _keyword_init(self: Job, *by_place: object, **values: Any) -> None:  # noqa: ANN401 - the fields
     specs = self._shape.fields
+    if by_place:
+        names = ", ".join(f"{name}=…" for name in specs)
+        raise TypeError(f"{type(self).__name__} takes its fields by name: {names}")
     wrong = misfit(specs, values)
     if wrong is not None:
         raise TypeError(f"{type(self).__name__} {wrong}")

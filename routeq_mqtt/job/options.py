@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job.backoff import Exponential
+from routeq_mqtt.wire.checks import LATEST
 from routeq_mqtt.wire.names import check_chosen_name
 from routeq_mqtt.wire.shown import shown
 
@@ -58,6 +59,18 @@ _OTHER_NAMES = {
 }
 """What other job libraries call our options."""
 
+_AT_DISPATCH = {
+    "delay": "dispatch(job, delay=…)",
+    "run_at": "dispatch(job, run_at=…)",
+    "eta": "dispatch(job, run_at=…)",
+    "countdown": "dispatch(job, delay=…)",
+    "expires_at": "dispatch(job, expires_at=…)",
+    "expires": "dispatch(job, expires_at=…)",
+    "expires_in": "dispatch(job, expires_at=time.time() + …)",
+    "priority": "worker --queue high,low: earlier queues come first",
+}
+"""What a class cannot say, and where it is said."""
+
 _VALUES: dict[str, tuple[type, ...]] = {
     "queue": (str,),
     "name": (str,),
@@ -96,6 +109,22 @@ def check_option(where: str, option: str, value: object) -> None:
         raise ConfigurationError(f"{where}: {option}={shown(value)} must be {needed}")
 
 
+def check_progress(where: str, done: object, total: object, note: object) -> None:
+    """Check what a job says of its progress: it goes into its worker's status, with that of others.
+
+    Raises:
+        ConfigurationError: it cannot; says why.
+    """
+    if not _is_number(done):
+        raise ConfigurationError(f"{where}.progress: done={shown(done)} must be a finite number")
+    if total is not None and not _is_number(total):
+        raise ConfigurationError(
+            f"{where}.progress: total={shown(total)} must be a finite number, or None"
+        )
+    if not isinstance(note, str):
+        raise ConfigurationError(f"{where}.progress: note={shown(note)} must be a text")
+
+
 def check_spelling(where: str, constants: Iterable[tuple[str, object]]) -> None:
     """Find class attributes that were meant to be options.
 
@@ -107,6 +136,11 @@ def check_spelling(where: str, constants: Iterable[tuple[str, object]]) -> None:
         ConfigurationError: names class, attribute, value and the option it may mean.
     """
     for name, value in constants:
+        if name in _AT_DISPATCH and type(value) in {int, float}:
+            raise ConfigurationError(
+                f"{where}: {name}={shown(value)} is no option of a job class; say it elsewhere: "
+                f"{_AT_DISPATCH[name]} (an attribute of your own: annotate it as ClassVar)"
+            )
         meant = _meant(name)
         if meant is not None and type(value) in _VALUES[meant]:
             raise ConfigurationError(
@@ -126,7 +160,11 @@ def _meant(name: str) -> str | None:
 
 
 def _is_seconds(value: Any) -> bool:  # noqa: ANN401
-    return type(value) in {int, float} and 0 <= value < inf
+    return type(value) in {int, float} and 0 <= value < LATEST
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int | float) and -inf < value < inf
 
 
 def _is_tries(value: Any) -> bool:  # noqa: ANN401
@@ -155,7 +193,7 @@ def _is_rate(value: Any) -> bool:  # noqa: ANN401
         and len(value) == 2
         and all(map(_is_seconds, value))
         and value[0] >= 1
-        and value[1] > 0
+        and 0 < value[1] < 1e9
     )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ONE_OF = ("unique_for", "debounce_for", "throttle_for")
 """Options that say what becomes of a job that is there already: at most one of them."""
 
+KEYS = ("unique_key", "rate_key", "concurrency_key")
+"""Methods that say what jobs have in common."""
+
 _LONGEST_KEY = 200
 
 
@@ -28,6 +31,23 @@ def needs_plan(job_class: type[Job]) -> bool:
     if len(chosen) > 1:
         raise ConfigurationError(
             f"{job_class.__name__}: {' and '.join(chosen)} exclude one another; keep one of them"
+        )
+    for method in KEYS:
+        if not callable(getattr(job_class, method)):
+            raise ConfigurationError(
+                f"{job_class.__name__}: {method}={shown(getattr(job_class, method))} must be a "
+                f"method: def {method}(self): return …"
+            )
+    is_base = vars(job_class).get("abstract", False)
+    if job_class.unique_until != "finished" and job_class.unique_for is None and not is_base:
+        raise ConfigurationError(
+            f"{job_class.__name__}: unique_until={shown(job_class.unique_until)} does nothing "
+            "without unique_for; set that, too, in seconds"
+        )
+    if job_class.without_overlapping and job_class.concurrency_limit not in (None, 1):
+        raise ConfigurationError(
+            f"{job_class.__name__}: without_overlapping=True is concurrency_limit=1, and it says "
+            f"concurrency_limit={job_class.concurrency_limit}; keep one of them"
         )
     limited = job_class.rate_limit or job_class.concurrency_limit or job_class.without_overlapping
     return bool(chosen or limited)

@@ -9,25 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from math import floor, inf
+from math import floor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.job.job import shape_of
+from routeq_mqtt.job.job import Job, shape_of
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from routeq_mqtt.job.job import Job
-
 Missed = Literal["skip", "once", "all"]
 
-_SHORTEST = 1.0
-_LONGEST = 150
+_SHORTEST, _LONGEST = 1.0, 100 * 366 * 86_400.0
+_LONGEST_NAME = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +53,9 @@ class Schedule:
     def __post_init__(self) -> None:
         where = f"schedule {self.name}"
         name = self.name
-        if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
+        if not (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()):
             raise ConfigurationError(
-                f"schedule: name={shown(name)} must be a printable text of 1 to {_LONGEST} "
+                f"schedule: name={shown(name)} must be a printable text of 1 to {_LONGEST_NAME} "
                 "characters"
             )
         if self.missed not in get_args(Missed):
@@ -66,8 +64,11 @@ class Schedule:
             )
         if (self.every is None) == (self.cron is None):
             raise ConfigurationError(f"{where}: say either every or cron")
-        if self.every is not None and not _SHORTEST <= self.every < inf:
-            raise ConfigurationError(f"{where}: every={shown(self.every)} must be 1 second or more")
+        if self.every is not None and not _is_interval(self.every):
+            raise ConfigurationError(
+                f"{where}: every={shown(self.every)} must be 1 second to 100 years; "
+                "write for example @every(minutes=5)"
+            )
         if self.cron is not None:
             self._check_cron(where)
 
@@ -102,13 +103,17 @@ class Schedule:
             yield tick.timestamp()
 
 
+def _is_interval(seconds: object) -> bool:
+    return type(seconds) in {int, float} and _SHORTEST <= seconds <= _LONGEST  # type: ignore[operator]
+
+
 _schedules: dict[str, tuple[Schedule, type[Job]]] = {}
 
 _J = TypeVar("_J", bound="type[Job]")
 
 
 def every(
-    *,
+    *wrong: object,
     seconds: float = 0,
     minutes: float = 0,
     hours: float = 0,
@@ -119,6 +124,7 @@ def every(
     """Run a job of this class every so often, at whole multiples since 1970, UTC.
 
     Args:
+        *wrong: nothing: the unit is named.
         seconds: added up with `minutes`, `hours` and `days`; 1 second at least in all.
         minutes: see there.
         hours: see there.
@@ -130,6 +136,14 @@ def every(
         ConfigurationError: where the class is defined: it makes no sense, or another class has a
             schedule of this name.
     """
+    if wrong:
+        raise ConfigurationError(
+            f"every: {shown(wrong[0])} of what? Write for example @every(minutes=5)"
+        )
+    parts = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
+    for unit, number in parts.items():
+        if type(number) not in {int, float}:
+            raise ConfigurationError(f"every: {unit}={shown(number)} must be a number")
     interval = seconds + 60 * minutes + 3_600 * hours + 86_400 * days
     return lambda job_class: _add(job_class, name, {"every": interval, "missed": missed})
 
@@ -154,13 +168,17 @@ def cron(
 
 
 def _add(job_class: _J, name: str | None, how: dict[str, Any]) -> _J:
+    if not (isinstance(job_class, type) and issubclass(job_class, Job)):
+        raise ConfigurationError(
+            f"schedule: {shown(job_class)} is no job class; put the decorator above a class of Job"
+        )
     needed = [field for field, spec in shape_of(job_class).fields.items() if spec.make is None]
     if needed:
         raise ConfigurationError(
             f"{job_class.__name__}: a schedule has no value for {', '.join(needed)}; "
             "give it a default"
         )
-    schedule = Schedule(name=name or job_class.name, **how)
+    schedule = Schedule(name=job_class.name if name is None else name, **how)
     other = _schedules.get(schedule.name)
     if other is not None and other[1].__qualname__ != job_class.__qualname__:
         raise ConfigurationError(

@@ -59,7 +59,7 @@ class Batches:
     async def _show(self, args: dict[str, Any]) -> object:
         rows = await self._context.store.database.read(sql_special.BATCH, (str(args["id"]),))
         if not rows:
-            raise LookupError(f"no batch has the id {args['id']!r}")
+            raise LookupError(f"no batch or broadcast has the id {args['id']!r}")
         return dict(zip(SHOWN, rows[0], strict=True))
 
     async def _cancel(self, args: dict[str, Any]) -> object:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.bus.rpc import Requests
 from routeq_mqtt.bus.sender import Sender
-from routeq_mqtt.errors import ConnectionLost, NoScheduler, SchedulerRunning
+from routeq_mqtt.errors import ConnectionFailed, NoScheduler, SchedulerRunning
 from routeq_mqtt.presence.status import SchedulerStatus
 from routeq_mqtt.wire.ids import new_id
 
@@ -93,7 +93,7 @@ async def _who_answers(
         answer = await Requests(sender).call("ping", timeout=_ANSWERS_WITHIN)
         known = {name: answer[name] for name in _TOLD if name in answer}
         return SchedulerStatus(state="online", **known) if "instance" in known else status
-    except (NoScheduler, ConnectionLost):
+    except (NoScheduler, ConnectionFailed):
         return None
     finally:
         await sender.link.close()

@@ -180,7 +180,7 @@ class FakeBus(Assertions, Bus):
     async def _connect(self, timeout: float | None = None) -> None:
         """There is nothing to connect to."""
 
-    def _within(self, timeout: float | None, what: str) -> Within:  # noqa: ARG002, RUF100
+    def _within(self, timeout: float | None, what: str, *, stored: bool = False) -> Within:  # noqa: ARG002, RUF100
         return Within(self, None, what)  # a job that runs inline takes its time
 
     def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:  # noqa: ARG002, RUF100

@@ -67,6 +67,11 @@ class Link:
         ready = self._ready
         return ready.result() if ready.done() and not ready.cancelled() else None
 
+    @property
+    def trouble(self) -> ConnectionFailed | None:
+        """Why there is no connection now, as far as that is known."""
+        return None if self.connection is not None else self.last_error
+
     def start(self) -> None:
         """Begin to connect, and keep at it until `close`."""
         if self._task is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Any], Any]
 
-_LATEST = 253_402_300_800.0
+LATEST = 253_402_300_800.0
 """The end of the year 9999: later than any date that Python can show."""
 
 _NUMBERS = frozenset({int, float})
@@ -50,7 +50,7 @@ def seconds(field: str) -> Check:
     """A number of seconds, 0 or more."""
 
     def check(value: Any) -> float:  # noqa: ANN401
-        if type(value) not in _NUMBERS or not 0 <= value < _LATEST:
+        if type(value) not in _NUMBERS or not 0 <= value < LATEST:
             refuse(field, value, "a number of seconds, 0 or more")
         return value  # type: ignore[no-any-return]
 
@@ -61,7 +61,7 @@ def epoch(field: str) -> Check:
     """UTC epoch seconds."""
 
     def check(value: Any) -> float:  # noqa: ANN401
-        if type(value) not in _NUMBERS or not -_LATEST < value < _LATEST or not isfinite(value):
+        if type(value) not in _NUMBERS or not -LATEST < value < LATEST or not isfinite(value):
             refuse(field, value, "UTC epoch seconds")
         return value  # type: ignore[no-any-return]
 

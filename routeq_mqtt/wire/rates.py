@@ -19,8 +19,8 @@ def check_rate(where: str, value: Any) -> tuple[float, float]:  # noqa: ANN401 -
     parts = list(value) if isinstance(value, list | tuple) else []
     fits = len(parts) == 2 and all(type(part) in {int, float} for part in parts)
     if not fits or not 1 <= parts[0] < _LONGEST or not 0 < parts[1] < _LONGEST:
-        what = ", ".join(shown(part) for part in parts[:3]) if parts else shown(value)
         raise ConfigurationError(
-            f"{where}={what} must be (jobs, seconds), for example (100, 60), of at least one job"
+            f"{where}={shown(value)} must be (jobs, seconds), for example (100, 60), "
+            "of at least one job"
         )
     return float(parts[0]), float(parts[1])

@@ -8,15 +8,26 @@ _LONGEST = 80
 def shown(value: object) -> str:
     """A value as an error message shows it, at most 80 characters.
 
-    A container shows its type and size only: its `repr` may be huge, or nested too deeply for it.
+    A container shows its type and size only, unless it is a short list of plain values: its `repr`
+    may be huge, or nested too deeply for it.
     """
-    if isinstance(value, list | tuple | dict | set | frozenset) and value:
+    if isinstance(value, list | tuple | dict | set | frozenset) and value and not _is_short(value):
         return f"<{type(value).__name__} of {len(value)}>"
     try:
         text = repr(value[:_LONGEST] if isinstance(value, str | bytes) else value)
     except ValueError:  # a number of more digits than Python prints
         return f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= 4 and all(map(_is_plain, value))
+
+
+def _is_plain(part: object) -> bool:
+    if isinstance(part, str):
+        return len(part) <= 20
+    return type(part) is float or (isinstance(part, int | None) and abs(part or 0) < 1 << 53)
 
 
 def readable(text: str) -> str:

@@ -59,17 +59,25 @@ class Caller:
 
         chain = around(type(job))
         run = wrapped(chain, call) if chain else call
-        if not envelope.headers:
-            return await run(job)
-        with restored(envelope.headers):
-            return await run(job)
+        try:
+            if not envelope.headers:
+                return await run(job)
+            with restored(envelope.headers):
+                return await run(job)
+        except (
+            SystemExit,
+            KeyboardInterrupt,
+        ) as error:  # it would end the worker with all its jobs
+            raise RuntimeError(
+                f"handle() raised {error!r}; a job ends by return, or by raise Fail(…)"
+            ) from error
 
     async def failed(self, job: Job, error: BaseException) -> None:
         """Call `failed()`; an error in it is only logged."""
         try:
             async with asyncio.timeout(type(job).timeout or None):
                 await self._call(job.failed, error)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):
             log.exception("failed() of job=%s id=%s raised", type(job).__name__, job.job_id)
 
     async def _call(self, handler: Callable[..., Any], *args: object) -> object:

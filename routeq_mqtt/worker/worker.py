@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.errors import NoScheduler
+from routeq_mqtt.errors import ConnectionFailed, NoScheduler
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.worker.declaring import declare
@@ -163,7 +163,7 @@ class Worker:
             return waiting
         try:
             sizes = await life.requests.call("sizes")
-        except NoScheduler:
+        except (NoScheduler, ConnectionFailed):
             return waiting
         mine = (sizes.get(queue, {}) for queue in self._options.served)
         return waiting + sum(int(size["parked"] + size["released"]) for size in mine if size)

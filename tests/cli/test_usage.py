@@ -39,6 +39,7 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         (["worker", "--concurrency", "many"], 2, "Invalid value for '--concurrency'"),
         (["wroker"], 2, "No such command 'wroker'. Did you mean 'worker'"),
         (["dispatch"], 2, "Missing argument 'name'"),
+        (["dispatch", "X", "a=1", "a=2"], 4, "error: a: it is given twice"),
         (["dispatch", "X", "novalue"], 4, "error: 'novalue' is no key=value; write for example"),
         (["dispatch", "X", "a=1", "--queue", "a/b"], 4, "error: --queue='a/b' must not"),
         (["dispatch", "X", "--delay", "-1"], 4, "error: --delay=-1.0 must be 0 seconds"),

@@ -81,7 +81,7 @@ async def test_a_paused_queue_starts_nothing_until_it_is_resumed(bed: Bed) -> No
         await bed.recorder.count("waits", 1)
         await bus.dispatch(Report(key="came before"))
         await unstarted(bed, bus, "default", 1)
-        assert (await bed.cli("pause", "default"))[0] == 0
+        assert await bed.cli("pause", "default") == (0, "default: paused")
         await worker.says("paused default: yes")
         await bus.dispatch(Report(key="comes later"))
         await bus.dispatch(Report(key="durable"), confirm="stored")
@@ -160,7 +160,9 @@ async def test_a_drained_worker_finishes_what_it_holds_and_takes_no_more(bed: Be
     async with bed.bus() as bus:
         await bus.dispatch(Gated(key="runs", gate="go"))
         await bed.recorder.count("waits", 1)
-        assert (await bed.cli("worker-drain", "press-7"))[0] == 0
+        assert await bed.cli("worker-drain", "press-7") == (0, "press-7: drained")
+        code, said = await bed.cli("worker-undrain", "pres-7")
+        assert (code, "no worker of this id or name is online now" in said) == (0, True)
         await drained.says("drained press-7: yes")
         bed.recorder.open("go")
         await bed.recorder.count("ran", 1)

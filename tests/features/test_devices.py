@@ -181,6 +181,8 @@ async def test_a_broadcast_without_a_class_or_an_event_loop(bed: Bed) -> None:
         made = json.loads(output)
         progress = await over(bus.rollout(made["id"]))
         assert (made["job"], progress.total, progress.done) == ("Install", 1, 1)
+        code, output = await bed.cli("broadcast", "Install", "--where", "site=x")
+        assert (code, "no device gets it: none that is known has these" in output) == (0, True)
         code, output = await bed.cli("broadcast", "Install", "--rate", "ten")
         assert (code, "--rate='ten' is no rate" in output) == (4, True)
 

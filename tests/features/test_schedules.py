@@ -66,7 +66,7 @@ def test_what_becomes_of_missed_ticks(missed: str, ticks: list[float]) -> None:
 @pytest.mark.parametrize(
     ("how", "error"),
     [
-        ({"every": 0.5}, "every=0.5 must be 1 second or more"),
+        ({"every": 0.5}, "every=0.5 must be 1 second to 100 years"),
         ({"every": 5, "cron": "* * * * *"}, "say either every or cron"),
         ({}, "say either every or cron"),
         ({"cron": "61 * * * *"}, "cron='61"),

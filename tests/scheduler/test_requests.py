@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from routeq_mqtt import Bus
+from routeq_mqtt import Bus, DispatchTimeout
 from routeq_mqtt.scheduler.rows import NewRow
 from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
 from routeq_mqtt.scheduler.store import Store
@@ -82,3 +82,24 @@ async def test_a_request_that_waited_for_the_scheduler_is_answered(tmp_path: Pat
         assert await storing
     second.stop()
     await running
+
+
+async def test_a_scheduler_that_has_left_is_told_from_a_broker_that_is_silent(
+    tmp_path: Path,
+) -> None:
+    transport = MemoryTransport(MemoryBroker())
+    scheduler = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"))
+    running = asyncio.create_task(scheduler.run())
+    await scheduler.online.wait()
+    scheduler.stop()
+    await running
+    said = "the scheduler did not answer within 0.1 s; is it running"
+    async with Bus(settings=Settings(), transport=transport) as bus:
+        for asked in (
+            bus.dispatch(Report(key="x"), confirm="stored", timeout=0.1),
+            bus.dispatch(Report(key="x"), to="gateway-1", timeout=0.1),
+            bus.bulk([Report(key="x")], confirm="stored", timeout=0.1),
+            bus.broadcast(Report(key="x"), timeout=0.1),
+        ):
+            with pytest.raises(DispatchTimeout, match=said):
+                await asked

@@ -1,0 +1,198 @@
+"""What a new user gets wrong: each error names the thing, the value and the mend; nothing hangs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+import pytest
+
+from routeq_mqtt import (
+    Bus,
+    ConfigurationError,
+    ConnectionFailed,
+    Exponential,
+    Job,
+    JobHandle,
+    NoResult,
+    Release,
+    ResultTimeout,
+    Retry,
+    batch,
+    chain,
+    cron,
+    every,
+    on,
+    travels,
+)
+from routeq_mqtt.testing import fake
+from tests.features.jobs import Part
+
+NOWHERE = "mqtt://127.0.0.1:1"
+
+
+def call(function: Any, *args: Any, **more: Any) -> Callable[[], object]:
+    return lambda: function(*args, **more)
+
+
+def define(**body: Any) -> type[Job]:
+    return type("Mine", (Job,), body)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"unique_until": "started"}, "unique_until='started' does nothing without unique_for"),
+        ({"unique_for": 5, "unique_key": "x"}, "unique_key='x' must be a method: def unique_key"),
+        ({"rate_limit": (1, 1), "rate_key": 7}, "rate_key=7 must be a method"),
+        ({"rate_limit": (10, -1)}, r"rate_limit=\(10, -1\) must be \(jobs, seconds\)"),
+        ({"rate_limit": (1, 1e10)}, "rate_limit="),
+        ({"retry_after": 1e12}, "retry_after=1000000000000.0 must be 0 seconds or more"),
+        ({"without_overlapping": True, "concurrency_limit": 3}, "keep one of them"),
+        ({"delay": 5}, r"delay=5 is no option of a job class; .* dispatch\(job, delay=…\)"),
+        ({"priority": 3}, "worker --queue high,low"),
+        ({"backoff": [1, "x"]}, r"backoff=\[1, 'x'\] must be"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_where_it_is_written(
+    body: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=error):
+        define(**body)
+
+
+def test_a_base_may_say_half_of_what_its_classes_say() -> None:
+    class BaseOfTwo(Job):
+        abstract = True
+        unique_until = "started"
+        priority: ClassVar[int] = 3
+
+    class WholeOfTwo(BaseOfTwo):
+        unique_for = 5
+
+    assert WholeOfTwo.unique_until == "started"
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: every(5), r"every: 5 of what\? Write for example @every\(minutes=5\)"),
+        (call(every, seconds="5"), "every: seconds='5' must be a number"),
+        (lambda: every(minutes=5, name="")(define()), "name='' must be a printable text"),
+        (lambda: every(days=1e9)(define()), "must be 1 second to 100 years"),
+        (call(cron("0 3 * * *"), len), "is no job class; put the decorator above a class"),
+        (call(Exponential, jitter="no"), "jitter='no' must be True or False"),
+        (call(Retry, delay="5"), "Retry: delay='5' must be 0 seconds or more"),
+        (lambda: Release(float("inf")), "Release: delay=inf must be 0 seconds or more"),
+        (call(on("done"), 5), "on: 5 must be a function of a JobEvent"),
+        (lambda: on("over"), r"no event 'over'; use .*, or @on\(\) for all"),
+        (call(travels, "tenant"), "travels: 'tenant' must be a contextvars.ContextVar"),
+        (call(chain, [Part(key="a"), Part(key="b")]), "is no job; name them one by one"),
+        (call(chain, Part, Part), r"is no job; make one: Part\(…\)"),
+        (call(batch, Part(key="a")), r"batch: Part\(.*\) must be a list of jobs"),
+        (call(batch, ["a"]), "batch: 'a' is no job"),
+        (call(batch, [], name=5), "batch: name=5 must be a text"),
+        (call(batch([]).then, Part), r"batch: .then\(\): .* make one: Part\(…\)"),
+        (call(Part(key="a").progress, "1"), "Part.progress: done='1' must be a finite number"),
+        (lambda: Part(key="a").progress(1, float("nan")), "total=nan must be a finite number"),
+        (call(Part(key="a").progress, 1, 2, {}), "note={} must be a text"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_mend(make: Any, error: str) -> None:
+    with pytest.raises(ConfigurationError, match=error):
+        make()
+
+
+def test_fields_by_place_are_told_their_names() -> None:
+    with pytest.raises(TypeError, match="Part takes its fields by name: key=…, gate=…, fails=…"):
+        Part("a")  # type: ignore[call-arg]
+
+
+def test_a_variable_travels_once() -> None:
+    variable = ContextVar[str]("travels once")
+    travels(variable)
+    travels(variable)
+    with pytest.raises(ConfigurationError, match="taken by another context variable"):
+        travels(ContextVar("another"), "travels once")
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"run_at": "tomorrow"}, "run_at='tomorrow' must be a datetime or UTC epoch seconds"),
+        ({"expires_at": "x"}, "expires_at='x' must be a datetime or UTC epoch seconds"),
+        ({"delay": 1e12}, "delay=1000000000000.0 must be .* end before the year 10000"),
+        ({"confirm": "stord"}, "confirm='stord' must be 'broker' or 'stored'"),
+        ({"headers": "x"}, "headers='x' must be a map whose keys are texts"),
+        ({"headers": {1: 2}}, "headers=.* must be a map whose keys are texts"),
+        ({"timeout": -1}, "timeout=-1 must be 0 seconds or more"),
+        ({"timeout": "x"}, "timeout='x' must be 0 seconds or more"),
+    ],
+)
+async def test_a_dispatch_that_makes_no_sense_is_refused_before_it_is_sent(
+    asked: dict[str, Any], error: str
+) -> None:
+    for bus in (Bus(NOWHERE), fake().__enter__()):
+        with pytest.raises(ConfigurationError, match=error):
+            await bus.dispatch(Part(key="a"), **asked)
+
+
+async def test_what_a_bus_is_asked_for_is_looked_at_first() -> None:
+    bus = Bus(NOWHERE)
+    wrong: Any = 5
+    for asked, error in (
+        (bus.cancel(wrong), "cancel: job_id=5 must be the id that dispatch gave"),
+        (bus.status(""), "status: job_id='' must be the id"),
+        (bus.result(wrong), "result: job_id=5 must be the id"),
+        (bus.result("a", -1), "result: timeout=-1 must be 0 seconds or more"),
+        (bus.dispatch_named("", {}), "the job's name '' must be a printable text"),
+        (bus.dispatch_named("Part", wrong), "data=5 of Part must be a map"),
+        (bus.broadcast_named("Part", wrong), "data=5 of Part must be a map"),
+        (bus.limit_queue("q", (0, 1)), r"limit_queue: rate=\(0, 1\) must be \(jobs, seconds\)"),
+        (bus.broadcast(Part(key="a"), where=wrong), "where=5 must be a map of tags, all texts"),
+        (bus.broadcast(Part(key="a"), where={"a": wrong}), "where={'a': 5} must be a map of tags"),
+        (bus.broadcast(Part(key="a"), rate=wrong), r"rate=5 must be \(devices, seconds\)"),
+        (bus.broadcast(Part(key="a"), abort_after=True), "abort_after=True must be a number"),
+    ):
+        with pytest.raises(ConfigurationError, match=error):
+            await asked
+    with pytest.raises(TypeError, match=r"bulk: Part\(.*\) is one job; give a list of jobs"):
+        await bus.bulk(Part(key="a"))  # type: ignore[arg-type]
+
+
+async def test_a_broker_that_is_away_is_told_by_whatever_is_asked_for() -> None:
+    """Also where it is the first thing that a bus is asked for, and no time-out is its own."""
+    bus = Bus(NOWHERE)
+    with pytest.raises(ConnectionFailed, match="cannot reach a broker at mqtt:"):
+        await bus.requests.call("queue.pause", queue="default", timeout=0.2)
+    with pytest.raises(ResultTimeout, match=r"within 0\.2 s: cannot reach a broker"):
+        await bus.result("some", timeout=0.2)
+    await bus.close()
+
+
+async def test_nobody_waits_for_ever_for_a_result_that_is_not_kept() -> None:
+    bus = Bus(NOWHERE)
+    with pytest.raises(NoResult, match="may end unheard: set result_ttl in its class"):
+        await bus.result(JobHandle("some", bus).nobody_tells())
+
+
+class ExitsInside(Job):
+    max_tries = 1
+
+    async def handle(self) -> None:
+        sys.exit("somebody's main function")
+
+    async def failed(self, error: BaseException) -> None:
+        raise KeyboardInterrupt
+
+
+async def test_a_job_that_exits_fails_and_its_worker_goes_on() -> None:
+    async with fake(run=True) as bus:
+        await bus.dispatch(ExitsInside())
+        [record] = bus.failed
+    assert record.error == (
+        'RuntimeError: handle() raised SystemExit("somebody\'s main function"); a job ends by '
+        "return, or by raise Fail(…)"
+    )
