@@ -128,7 +128,8 @@ class Bus(Connected, Controls, Devices, Outcomes):
             async with self._within(timeout, what, stored=stored):
                 await handing
         handle = self._dispatched(job_id, job.name, name)
-        return handle if job.result_ttl or confirm == "stored" else handle.nobody_tells()
+        handle.is_untold = not job.result_ttl and confirm != "stored"
+        return handle
 
     async def dispatch_named(
         self,

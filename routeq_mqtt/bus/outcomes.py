@@ -88,26 +88,18 @@ class JobHandle(str):
     It is a text like any other: keep it, print it, send it; `Bus.handle` makes one of a text.
     """
 
-    __slots__ = ("_bus", "_is_untold")
+    __slots__ = ("_bus", "is_untold")
 
     _bus: _Asks
-    _is_untold: bool
+    is_untold: bool
+    """Whether nobody will hear of its end, unless it fails: nothing of it is kept."""
 
     def __new__(cls, job_id: str, bus: _Asks) -> JobHandle:
         """Of an id and the bus to ask on."""
         handle = super().__new__(cls, job_id)
         handle._bus = bus
+        handle.is_untold = False
         return handle
-
-    @property
-    def is_untold(self) -> bool:
-        """Whether nobody will hear of its end, unless it fails: nothing of it is kept."""
-        return getattr(self, "_is_untold", False)
-
-    def nobody_tells(self) -> JobHandle:
-        """Note that nobody will hear of its end, unless it fails."""
-        self._is_untold = True
-        return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)

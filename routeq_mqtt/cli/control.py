@@ -13,7 +13,7 @@ from routeq_mqtt.errors import RouteqError
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from routeq_mqtt.bus.bus import Bus
 
@@ -69,13 +69,13 @@ _SAID = {
 
 def pause(queue: QueueName, url: Url = None) -> None:
     """Start no more jobs of a queue, until resumed; also over restarts of everything."""
-    is_known = on_bus(url, lambda bus: _and_then(bus.pause(queue), _is_served(bus, queue)))
+    is_known = on_bus(url, lambda bus: _and_then(bus, bus.pause, _is_served, queue))
     _say(f"{queue}: paused", is_known, "no worker serves this queue now")
 
 
 def resume(queue: QueueName, url: Url = None) -> None:
     """Start jobs of a paused queue again."""
-    is_known = on_bus(url, lambda bus: _and_then(bus.resume(queue), _is_served(bus, queue)))
+    is_known = on_bus(url, lambda bus: _and_then(bus, bus.resume, _is_served, queue))
     _say(f"{queue}: resumed", is_known, "no worker serves this queue now")
 
 
@@ -121,21 +121,26 @@ def purge(
 
 def drain(worker: WorkerName, url: Url = None) -> None:
     """Tell a worker to take no new jobs and finish what it holds; by name also over restarts."""
-    is_known = on_bus(url, lambda bus: _and_then(bus.drain(worker), _is_online(bus, worker)))
+    is_known = on_bus(url, lambda bus: _and_then(bus, bus.drain, _is_online, worker))
     _say(f"{worker}: drained", is_known, "no worker of this id or name is online now")
 
 
 def undrain(worker: WorkerName, url: Url = None) -> None:
     """Tell a drained worker to take jobs again."""
-    is_known = on_bus(url, lambda bus: _and_then(bus.undrain(worker), _is_online(bus, worker)))
+    is_known = on_bus(url, lambda bus: _and_then(bus, bus.undrain, _is_online, worker))
     _say(f"{worker}: takes jobs again", is_known, "no worker of this id or name is online now")
 
 
-async def _and_then(order: Awaitable[None], look: Awaitable[bool]) -> bool:
+async def _and_then(
+    bus: Bus,
+    order: Callable[[str], Awaitable[None]],
+    is_obeyed: Callable[[Bus, str], Awaitable[bool]],
+    whom: str,
+) -> bool:
     """Whether there is who obeys; the order holds for who comes, so a wrong name is no error."""
-    await order
+    await order(whom)
     try:
-        return await look
+        return await is_obeyed(bus, whom)
     except RouteqError:  # it is given all the same
         return True
 

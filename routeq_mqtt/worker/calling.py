@@ -64,10 +64,8 @@ class Caller:
                 return await run(job)
             with restored(envelope.headers):
                 return await run(job)
-        except (
-            SystemExit,
-            KeyboardInterrupt,
-        ) as error:  # it would end the worker with all its jobs
+        except (SystemExit, KeyboardInterrupt) as error:
+            # It would end the worker with all its jobs.
             raise RuntimeError(
                 f"handle() raised {error!r}; a job ends by return, or by raise Fail(…)"
             ) from error
