@@ -32,7 +32,7 @@ HOMES: dict[str, set[str]] = {
     "tenacity": {"transport/patience.py"},
     "cronsim": {"job/schedule.py"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli/screen.py"},
     "uvloop": {"cli/common.py"},
     "cryptography": {"security/sealing.py"},
     "dotenv": {"environment.py"},

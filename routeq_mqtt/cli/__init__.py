@@ -1,4 +1,4 @@
-"""The command line: ``routeq-mqtt``. Typer and rich live here and nowhere else."""
+"""The command line: ``routeq-mqtt``. Typer lives here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import typer
 
 from routeq_mqtt.cli.common import apply_settings
+from routeq_mqtt.cli.screen import RICH
 from routeq_mqtt.version import VERSION
 
 _SERVICES = frozenset({"worker", "scheduler", "broker"})
@@ -62,6 +63,7 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
+        rich_markup_mode="rich" if RICH else None,
     )
     app.callback()(_root)
     run.register(app)

@@ -39,4 +39,4 @@ def batch(
         return
     counted = ("done", "pending", "failed", "cancelled")
     counts = ", ".join(f"{getattr(progress, name)} {name}" for name in counted)
-    out.print(f"{progress.name or progress.id}: {progress.total} jobs: {counts}", markup=False)
+    out.print(f"{progress.name or progress.id}: {progress.total} jobs: {counts}")

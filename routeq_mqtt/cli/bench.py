@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import AsJson, Url, err, fail, out, print_json, run, settings
 from routeq_mqtt.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-    from rich.table import Table as RichTable
-
     from routeq_mqtt.bench.results import Row
     from routeq_mqtt.settings import Settings
 
@@ -41,22 +39,19 @@ def bench(
 
 
 async def _measure(chosen: Settings, names: list[str], runs: int) -> list[Row]:
-    from routeq_mqtt.bench.results import Table
+    from routeq_mqtt.bench import results
     from routeq_mqtt.bench.scenarios import SCENARIOS
     from routeq_mqtt.bench.stage import Stage
     from routeq_mqtt.bench.workload import SHORT
 
     names, system = await _possible(chosen, names)
-    table = Table(system)
-    with _progress() as progress:
-        bar = progress.add_task("", total=len(names) * runs)
-        for name in names:
-            progress.update(bar, description=name)
-            for _ in range(runs):
-                async with Stage(chosen, SHORT) as stage:
-                    for (figure, unit), value in (await SCENARIOS[name](stage)).items():
-                        table.add(figure, unit, value)
-                progress.advance(bar)
+    table = results.Table(system)
+    with err.progress(len(names) * runs) as begins:
+        for done, name in enumerate(name for name in names for _ in range(runs)):
+            begins(name, done)
+            async with Stage(chosen, SHORT) as stage:
+                for (figure, unit), value in (await SCENARIOS[name](stage)).items():
+                    table.add(figure, unit, value)
     return table.rows
 
 
@@ -76,22 +71,8 @@ async def _possible(chosen: Settings, names: list[str]) -> tuple[list[str], str]
     return [name for name in names if name not in left_out], system
 
 
-def _progress() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description:12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err.of_rich(),
-    )
-
-
-def _shown(rows: list[Row]) -> RichTable:
-    from rich.table import Table as RichTable
-
-    table = RichTable("scenario", "median", "min", "max", "unit")
+def _shown(rows: list[Row]) -> Table:
+    table = Table("scenario", "median", "min", "max", "unit")
     for row in rows:
         figures = (row.median, min(row.runs), max(row.runs))
         table.add_row(

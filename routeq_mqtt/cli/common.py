@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from routeq_mqtt.cli.screen import Screen
 from routeq_mqtt.environment import PREFIX, environment
 from routeq_mqtt.errors import (
     ConfigurationError,
@@ -29,8 +30,6 @@ from routeq_mqtt.transport.address import holds_password, without_secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
-
-    from rich.console import Console
 
 FAILED = 1
 """Exit code: the command did not do what it was asked to."""
@@ -55,30 +54,8 @@ _EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
     (SchedulerRunning, NOBODY_THERE),
 )
 
-
-class _Console:
-    """A console of rich, loaded when something is printed: services print nothing."""
-
-    def __init__(self, **options: bool) -> None:
-        self._options = options
-        self._console: Console | None = None
-
-    def print(self, *objects: object, **options: Any) -> None:  # noqa: ANN401 - as rich's own
-        """Print as rich does."""
-        self.of_rich().print(*objects, **options)
-
-    def of_rich(self) -> Console:
-        """The console itself."""
-        if self._console is None:
-            from rich.console import Console
-
-            self._console = Console(**self._options)  # type: ignore[arg-type]
-        return self._console
-
-
-# No markup: what jobs and brokers say may hold brackets, and stands there as it is.
-out = _Console(markup=False)
-err = _Console(stderr=True, highlight=False, markup=False)
+out = Screen()
+err = Screen(stderr=True)
 
 Url = Annotated[
     str | None,
@@ -203,7 +180,7 @@ def seconds_above_0(value: float, where: str) -> None:
 
 def fail(error: RouteqError) -> NoReturn:
     """Print what went wrong and exit with its code."""
-    err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    err.print(f"error: {error}", style="red", soft_wrap=True)
     codes = (code for kind, code in _EXIT_CODES if isinstance(error, kind))
     raise typer.Exit(next(codes, FAILED))
 

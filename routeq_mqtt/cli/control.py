@@ -55,7 +55,7 @@ def cancel(
         print_json(fates)
     else:
         for job_id, fate in fates.items():
-            out.print(f"{job_id} {_SAID[fate]}", markup=False, highlight=False)
+            out.print(f"{job_id} {_SAID[fate]}", highlight=False)
     if "over" in fates.values():
         raise typer.Exit(FAILED)
 
@@ -156,6 +156,6 @@ async def _is_online(bus: Bus, worker: str) -> bool:
 
 
 def _say(what: str, is_known: bool, hint: str) -> None:
-    out.print(what, markup=False, highlight=False)
+    out.print(what, highlight=False)
     if not is_known:
         err.print(f"({hint}: the order holds for one that comes)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus, on_first_use
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import AsJson, Url, err, out, pairs, print_json, when
 from routeq_mqtt.cli.rates import parse_rate
 from routeq_mqtt.cli.send import job_data
@@ -33,7 +34,6 @@ def devices(
     as_json: AsJson = False,
 ) -> None:
     """List the named devices, those that are away included, with their tags."""
-    from rich.table import Table
 
     async def act(bus: Bus) -> list[DeviceInfo]:
         if forget is not None:
@@ -121,4 +121,4 @@ def rollout(
     counted = ("waiting", "running", "done", "failed", "cancelled")
     counts = ", ".join(f"{getattr(progress, name)} {name}" for name in counted)
     aborted = "; aborted: too many failed" if progress.aborted_at is not None else ""
-    out.print(f"{progress.name}: {progress.total} devices: {counts}{aborted}", markup=False)
+    out.print(f"{progress.name}: {progress.total} devices: {counts}{aborted}")

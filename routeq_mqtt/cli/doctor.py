@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import (
     FAILED,
     NOT_CONNECTED,
@@ -33,8 +34,6 @@ def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
     """Check the whole bus. Exit code 1: something is wrong; 3: there is no broker."""
-    from rich.table import Table
-    from rich.text import Text
 
     async def main() -> list[Check]:
         return await examine(settings(url))
@@ -45,7 +44,7 @@ def doctor(
     else:
         table = Table("check", "verdict", "what was found", "what to do")
         for check in checks:
-            verdict = Text(check.verdict, style=_STYLES[check.verdict])
+            verdict = (check.verdict, _STYLES[check.verdict])
             table.add_row(check.name, verdict, check.found, check.mend)
         out.print(table)
     bad = {"failed", "warning"} if strict else {"failed"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from routeq_mqtt.cli.asking import ask
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import (
     FAILED,
     AsJson,
@@ -48,8 +49,6 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List failed records, newest first."""
-    from rich.table import Table
-
     records = ask(url, "failed.list", queue=queue, limit=limit)
     if as_json:
         print_json(records)
@@ -57,9 +56,7 @@ def list_(
     if not records:
         out.print("no failed records")
         return
-    table = Table(show_lines=True)
-    table.add_column("failed job", no_wrap=True, min_width=32)
-    table.add_column("why")
+    table = Table("failed job", "why", whole=32, lines=True)
     for record in records:
         error = (record["error"] or "").splitlines() or [""]
         table.add_row(
@@ -81,13 +78,13 @@ def show(
         print_json(record)
         return
     out.print(f"{record['job'] or '?'}  id={record['id']}  queue={record['queue']}", style="bold")
-    out.print(f"{record['reason']}: {record['error']}", markup=False)
-    out.print(f"failed at {when(record['failed_at'])} by worker {record['worker']}", markup=False)
+    out.print(f"{record['reason']}: {record['error']}")
+    out.print(f"failed at {when(record['failed_at'])} by worker {record['worker']}")
     data = record["data"]
     out.print("data", data if data is not None else record["envelope"])
     for attempt in record["attempts"]:
         out.print(f"attempt {attempt['attempt']} at {when(attempt['at'])}", style="bold")
-        out.print(attempt["traceback"], markup=False, highlight=False)
+        out.print(attempt["traceback"], highlight=False)
 
 
 def _opened(record: dict[str, Any], guard: Guard) -> dict[str, Any]:
@@ -126,7 +123,7 @@ def retry(
         number = len(answer["retried"])
         out.print("1 job runs again" if number == 1 else f"{number} jobs run again")
         for skipped in answer["skipped"]:
-            err.print(f"not retried: {skipped['id']}: {skipped['error']}", markup=False)
+            err.print(f"not retried: {skipped['id']}: {skipped['error']}")
     if answer["skipped"]:
         raise typer.Exit(FAILED)
 

@@ -40,6 +40,6 @@ def health(
         return True
 
     if not on_bus(url, act):
-        err.print(f"no worker on {socket.gethostname()} is online", style="red", markup=False)
+        err.print(f"no worker on {socket.gethostname()} is online", style="red")
         raise typer.Exit(FAILED)
     out.print("ok")

@@ -72,7 +72,7 @@ def status(file: File = None, as_json: AsJson = False) -> None:
     if found.aside_jobs:
         out.print(f"{found.aside_jobs} jobs were refused and set aside:", style="red")
     for job in found.aside:
-        out.print(f"  {job.id} queue={job.queue} bytes={job.size}: {job.error}", markup=False)
+        out.print(f"  {job.id} queue={job.queue} bytes={job.size}: {job.error}")
 
 
 @app.command()
@@ -109,5 +109,5 @@ def flush(
         out.print(f"{left.jobs} jobs still wait, {left.aside_jobs} were refused")
     if left.jobs + left.aside_jobs:
         if error:
-            err.print(f"error: {error}", style="red", markup=False)
+            err.print(f"error: {error}", style="red")
         raise typer.Exit(FAILED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from routeq_mqtt.cli.asking import ask
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json, when
 
 app = typer.Typer(no_args_is_help=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json
 from routeq_mqtt.cli.rates import shown_rate
 
@@ -21,7 +22,6 @@ def register(app: typer.Typer) -> None:
 
 def queues(url: Url = None, as_json: AsJson = False) -> None:
     """Show how many jobs of each queue are delayed, parked, waiting, running and failed."""
-    from rich.table import Table
 
     async def act(bus: Bus) -> dict[str, dict[str, Any]]:
         return {name: size.as_dict() for name, size in (await bus.sizes.all()).items()}

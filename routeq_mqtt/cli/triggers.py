@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.cli.asking import ask
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
 
 app = typer.Typer(no_args_is_help=True)
@@ -15,8 +16,6 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("list")
 def list_(url: Url = None, as_json: AsJson = False) -> None:
     """List the triggers that workers have declared."""
-    from rich.table import Table
-
     found = ask(url, "trigger.list")
     if as_json:
         print_json(found)

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.cli.columns import Table
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.presence.status import SILENT_AFTER
 
 if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
-
     from routeq_mqtt.presence.fleet import Fleet, Member
 
 _LOOK_EVERY = 1.0
@@ -86,12 +84,8 @@ def _print(fleet: Fleet) -> None:
 
 
 def _table(members: list[Member]) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("worker", no_wrap=True, overflow="fold")
-    for column in ("state", "queues", "running", "waiting", "done", "failed", "up"):
-        table.add_column(column)
+    columns = ("state", "queues", "running", "waiting", "done", "failed", "up")
+    table = Table("worker", *columns, whole=1)
     for member in members:
         if member.status is not None:
             up = max(0.0, time.time() - member.status.started_at)
@@ -122,20 +116,17 @@ def _cells(member: Member) -> tuple[str, ...]:
 
 async def _watch(bus: Bus, *, as_json: bool) -> None:
     """Show the fleet until the process is told to stop."""
-    from rich.live import Live
-
     stopped = asyncio.Event()
-    stays = out.of_rich().is_terminal and not as_json
-    live = Live(console=out.of_rich(), auto_refresh=False) if stays else None
+    picture = nullcontext() if as_json else out.picture()
     ending = asyncio.create_task(stopped.wait())
     seen: list[tuple[str, ...]] | None = None
-    with stopping(stopped.set), live or nullcontext():
+    with stopping(stopped.set), picture as drawn:
         while not stopped.is_set():
             before = bus.sizes.changed.fired
             members = _shown(bus.sizes.fleet)
             cells = [_cells(member) for member in members]
-            if live is not None:
-                live.update(_picture(bus, members), refresh=True)
+            if drawn is not None:
+                drawn(_table(members) if members else _NOBODY, _about(bus))
             elif cells != seen:
                 _say_again(bus.sizes.fleet, as_json=as_json)
             seen = cells
@@ -145,12 +136,9 @@ async def _watch(bus: Bus, *, as_json: bool) -> None:
             changed.cancel()
 
 
-def _picture(bus: Bus, members: list[Member]) -> Group:
-    from rich.console import Group
-
+def _about(bus: Bus) -> str:
     away = bus.sender.link.connection is None
-    about = "the broker is away; this is what was known" if away else "Ctrl-C ends this"
-    return Group(_table(members) if members else _NOBODY, about)
+    return "the broker is away; this is what was known" if away else "Ctrl-C ends this"
 
 
 def _say_again(fleet: Fleet, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.bed.bed import Bed
-from tests.bed.process import ROOT, Process
+from tests.bed.process import ENTRY, ROOT, Process
 from tests.bed.recorder import TIMEOUT
 
 
@@ -63,7 +63,7 @@ async def terminal(bed: Bed, *arguments: str) -> AsyncIterator[Terminal]:
     """A command that believes that a person watches."""
     master, slave = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "routeq_mqtt.cli", *arguments,
+        sys.executable, "-m", bed.env.get(ENTRY, "routeq_mqtt.cli"), *arguments,
         stdin=slave, stdout=slave, stderr=slave, preexec_fn=_own_terminal,
         env={**os.environ, **bed.env, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
     )  # fmt: skip

@@ -1,0 +1,67 @@
+"""What commands show, with rich and without: the same words."""
+
+from __future__ import annotations
+
+import pytest
+
+from routeq_mqtt.cli import screen
+from routeq_mqtt.cli.columns import Table, plain
+from routeq_mqtt.cli.screen import Screen
+
+
+def table(**options: bool | int) -> Table:
+    one = Table("job", "why", "when", **options)  # type: ignore[arg-type]
+    one.add_row("0123456789abcdef", "the press [3] is out of paper", ("now", "red"))
+    one.add_row("b", "", "later\nor never")
+    return one
+
+
+def test_a_plain_table_is_aligned_columns() -> None:
+    assert plain(table(), 1_000).splitlines() == [
+        "JOB               WHY                            WHEN",
+        "0123456789abcdef  the press [3] is out of paper  now",
+        "b                                                later",
+        "                                                 or never",
+    ]
+
+
+def test_a_narrow_plain_table_is_wrapped_but_for_what_stays_whole() -> None:
+    assert plain(table(whole=1, lines=True), 40).split("\n\n") == [
+        "JOB               WHY           WHEN",
+        "0123456789abcdef  the press     now\n"
+        "                  [3] is out\n"
+        "                  of paper",
+        "b                               later\n"
+        "                                or never",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1, 12])
+def test_what_cannot_be_narrow_enough_is_shown_all_the_same(width: int) -> None:
+    only = Table("job", whole=32)
+    only.add_row("0123456789abcdef0123456789abcdef")
+    assert plain(only, width).endswith("\n0123456789abcdef0123456789abcdef")
+    assert "01234567  the" in plain(table(), width)
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_each_kind_of_output_says_the_same(
+    rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen, "RICH", rich)
+    monkeypatch.setenv("COLUMNS", "200")
+    out, err = Screen(), Screen(stderr=True)
+    out.print("[bold]", {"a": 1}, style="bold")
+    out.print(table(whole=20, lines=True))
+    err.print("error: no [such] thing", style="red", soft_wrap=True)
+    with err.progress(2) as begins:
+        begins("bulk", 0)
+        begins("drain", 1)
+    with out.picture() as drawn:
+        assert drawn is None, "this is no terminal"
+    said = capsys.readouterr()
+    words = ("[bold]", "{'a': 1}", "the press [3] is out of paper", "now", "or never")
+    assert [word for word in words if word not in said.out] == []
+    assert "error: no [such] thing" in said.err
+    assert ("2/2" if rich else "0/2 bulk\n1/2 drain\n") in said.err
+    assert "\x1b" not in said.out + said.err
