@@ -180,7 +180,8 @@ def scheduler(
     log_level: LogLevel = "info",
 ) -> None:
     """Keep delayed, parked and failed jobs, and recover what dead workers held."""
-    from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+    from routeq_mqtt.scheduler.options import SchedulerOptions
+    from routeq_mqtt.scheduler.scheduler import Scheduler
 
     set_up_logging(log_level)
 

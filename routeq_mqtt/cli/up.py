@@ -30,7 +30,8 @@ from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError, RouteqError
 from routeq_mqtt.job.trigger import declared, from_flag
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.aio import AioTransport

@@ -6,15 +6,18 @@ later one has would lie in its database until somebody starts it again. Chains a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.errors import RouteqError
 from routeq_mqtt.scheduler import sql, sql_handover
 from routeq_mqtt.scheduler.rows import read_rows
 from routeq_mqtt.wire.envelope import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from routeq_mqtt.bus.sender import Sender
     from routeq_mqtt.scheduler.rows import Row
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BATCH = 500
+_WITHIN = 60.0
+"""Seconds for all of it."""
+
+_START_ALONE = "stop the other scheduler and start one with this file, until they are done"
 
 
 class Handover:
@@ -87,3 +94,25 @@ def _undecided(envelope: Envelope) -> Envelope:
         return envelope
     options = {name: part for name, part in envelope.options.items() if name != "admitted"}
     return envelope.evolve(options=options)
+
+
+async def hand_over(store: Store, sender: Sender, unsure: Collection[str], db: Path) -> None:
+    """Connect and hand over; say what stays here, and what to do about it.
+
+    Args:
+        store: what we have.
+        sender: see `Handover`; its connection ends with this.
+        unsure: released rows whose PUBACK we did not see.
+        db: the SQLite file of the store.
+    """
+    sender.link.start()
+    try:
+        async with asyncio.timeout(_WITHIN):
+            await sender.link.ready()
+            staying = await Handover(store, sender).run(unsure)
+        if staying:
+            log.error("%d jobs of chains and batches stay in db=%s: %s", staying, db, _START_ALONE)
+    except (TimeoutError, RouteqError) as error:
+        log.error("rows stay in db=%s: %s: %s", db, _START_ALONE, error)
+    finally:
+        await sender.link.close()

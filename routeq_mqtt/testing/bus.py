@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing.broker import MemoryBroker
 from routeq_mqtt.testing.transport import MemoryTransport

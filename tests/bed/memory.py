@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from routeq_mqtt import Bus
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.worker.options import WorkerOptions

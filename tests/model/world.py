@@ -24,7 +24,8 @@ from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning, UnreadableMessage
 from routeq_mqtt.scheduler.calendar import STEP as UNNOTICED
 from routeq_mqtt.scheduler.database import Database
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker

@@ -9,7 +9,8 @@ from routeq_mqtt import Bus, Fail, Job, batch, chain
 from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.scheduler.handover import Handover
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from routeq_mqtt import Bus, DispatchTimeout
+from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.rows import NewRow
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from routeq_mqtt import Bus, Job
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.scheduler.scheduler import Scheduler, SchedulerOptions
+from routeq_mqtt.scheduler.options import SchedulerOptions
+from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
