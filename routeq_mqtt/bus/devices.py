@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.bus.arguments import check_named
-from routeq_mqtt.errors import ConfigurationError, ConnectionLost
+from routeq_mqtt.bus.insisting import insist
+from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.shown import shown
@@ -179,6 +180,7 @@ class Devices:
         Raises:
             ConfigurationError: a value makes no sense, or the job is unique, debounced or
                 throttled.
+            PublishRefused: the broker does not take it; its access control may be why.
             NoScheduler, RequestFailed, ConnectionFailed, DispatchTimeout: it may have been made
                 all the same, as a whole.
         """
@@ -236,12 +238,11 @@ class Devices:
         limit = self.settings.timeout if timeout is None else timeout
         topic = self._topics.rpc("device.broadcast")
         async with self._within(timeout, f"broadcast {envelope.job}", stored=True):
-            while True:
-                try:
-                    await self.requests.exchange(topic, args, timeout=limit, again=_AGAIN)
-                except ConnectionLost:
-                    continue
-                return Rollout(broadcast, self.requests)
+            await insist(
+                lambda: self.requests.exchange(topic, args, timeout=limit, again=_AGAIN),
+                f"a broadcast of {envelope.job}",
+            )
+        return Rollout(broadcast, self.requests)
 
     def rollout(self: _Bus, id: str) -> Rollout:  # noqa: A002 - its name everywhere
         """A broadcast that was made before."""

@@ -14,10 +14,13 @@ import typer
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.job import Job
+from routeq_mqtt.job.trigger import declared, from_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
+
+    from routeq_mqtt.wire.trigger import Trigger
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,16 @@ def load_apps(names: Iterable[str]) -> None:
                 getattr(module, "__file__", None) or "that folder",
                 _instead(module),
             )
+
+
+def queues_of(flags: Iterable[str]) -> tuple[str, ...]:
+    """The queues of some ``--queue``, first ones first; one flag may name several."""
+    return tuple(name for flag in flags for name in flag.split(","))
+
+
+def triggers_of(flags: Iterable[str]) -> tuple[Trigger, ...]:
+    """What the loaded job classes declare, and what ``--trigger`` says."""
+    return (*declared(), *map(from_flag, flags))
 
 
 def warn_without_jobs() -> None:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.bus.timetable import announcement
-from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
+from routeq_mqtt.cli.apps import App, Triggers, load_apps, queues_of, triggers_of, warn_without_jobs
 from routeq_mqtt.cli.common import (
     FAILED,
     START_AGAIN,
@@ -31,7 +31,6 @@ from routeq_mqtt.cli.common import (
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.cli.supervisor import Supervisor, stop_with_supervisor, supervised
-from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.transport.aio import AioTransport
 
 log = logging.getLogger(__name__)
@@ -104,7 +103,7 @@ def worker(
         load_apps(app)
         warn_without_jobs()
         options = WorkerOptions(
-            queues=tuple(name for names in queue for name in names.split(",")),
+            queues=queues_of(queue),
             concurrency=concurrency,
             prefetch=prefetch,
             threads=threads,
@@ -119,7 +118,7 @@ def worker(
             name=name,
             tags=pairs(tag, "--tag"),
             events=events,
-            triggers=(*declared(), *map(from_flag, trigger)),
+            triggers=triggers_of(trigger),
         )
         chosen = settings(url)
         options = replace(options, guard=chosen.guard())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.cli.apps import App, Triggers, load_apps, warn_without_jobs
+from routeq_mqtt.cli.apps import App, Triggers, load_apps, queues_of, triggers_of, warn_without_jobs
 from routeq_mqtt.cli.common import (
     LogLevel,
     checked,
@@ -29,7 +29,6 @@ from routeq_mqtt.cli.common import (
 from routeq_mqtt.cli.notify import notifying
 from routeq_mqtt.cli.signals import stopping
 from routeq_mqtt.errors import ConfigurationError, RouteqError
-from routeq_mqtt.job.trigger import declared, from_flag
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.settings import Settings
@@ -87,10 +86,10 @@ def up(
         broker = make_broker(bind, db_folder / "broker.db", topics=topics)
         address = replace(settings.address(), port=int(bind.rpartition(":")[2]))
         options = WorkerOptions(
-            queues=tuple(name for names in queue for name in names.split(",")),
+            queues=queues_of(queue),
             concurrency=concurrency,
             guard=guard,
-            triggers=(*declared(), *map(from_flag, trigger)),
+            triggers=triggers_of(trigger),
         )
         rows = SchedulerOptions(db=db_folder / "routeq.db", guard=guard)
         gateway = Gateway(

@@ -24,6 +24,8 @@ Answer = dict[str, Any]
 
 _LONGEST_WAIT = 60.0
 _STATES = {"released": "waiting"}
+_OPEN = frozenset({"delayed", "parked", "held", "limited", "waiting", "unknown"})
+"""States of jobs that have not ended, as far as the database knows."""
 
 
 class Results:
@@ -77,13 +79,13 @@ class Results:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job_id, set()).add(news)
         try:
-            answer = await self._outcome(job_id)
-            if answer is None and wait > 0:
+            answer = await self._look(job_id)
+            if answer["state"] in _OPEN and wait > 0:
                 await asyncio.wait({news}, timeout=wait)
-                answer = await self._outcome(job_id)
+                answer = await self._look(job_id)
         finally:
             self._stop_waiting(job_id, news)
-        return answer or {"state": "pending"}
+        return {"state": "pending"} if answer["state"] in _OPEN else answer
 
     def _stop_waiting(self, job_id: str, news: asyncio.Future[None]) -> None:
         waiting = self._waiting.get(job_id)
@@ -92,7 +94,8 @@ class Results:
             if not waiting:
                 del self._waiting[job_id]
 
-    async def _outcome(self, job_id: str) -> Answer | None:
+    async def _look(self, job_id: str) -> Answer:
+        """What the database knows of a job."""
         # First the row: what it left is committed with its end, or before.
         rows = await self._db.read(sql.ROW_STATE, (job_id,))
         kept = await self._db.read(sql.RESULT, (job_id, self._clock.now()))
@@ -102,25 +105,21 @@ class Results:
         if failed:
             job, reason, error = failed[0][2:5]
             return {"state": "failed", "job": job, "reason": reason, "error": error}
-        if rows and rows[0][0] == "done":
-            return {"state": rows[0][2] or "done", "attempt": rows[0][1]}
-        return None
+        if not rows:
+            return {"state": "unknown"}
+        state, attempt, outcome = rows[0]
+        if state == "done":
+            return {"state": outcome or "done", "attempt": attempt}
+        return {"state": _STATES.get(state, state), "attempt": attempt}
 
     async def _status(self, args: dict[str, Any]) -> Answer:
         """Where a job is, as far as the bus can see."""
         job_id = str(args["id"])
-        outcome = await self._outcome(job_id)
-        if outcome is not None:
-            outcome.pop("value", None)
-            return outcome
-        running = self._running(job_id)
-        if running is not None:
-            return running
-        rows = await self._db.read(sql.ROW_STATE, (job_id,))
-        if rows:
-            state, attempt = str(rows[0][0]), int(rows[0][1])
-            return {"state": _STATES.get(state, state), "attempt": attempt}
-        return {"state": "unknown"}
+        known = await self._look(job_id)
+        if known["state"] in _OPEN:
+            return self._running(job_id) or known
+        known.pop("value", None)
+        return known
 
     def _running(self, job_id: str) -> Answer | None:
         for worker, member in self._fleet.members.items():
