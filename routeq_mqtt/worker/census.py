@@ -31,11 +31,11 @@ def answer_of(session: QueueSession, question: bytes) -> bytes | None:
     except (UnreadableMessage, KeyError, TypeError, ValueError):
         log.warning("a message to session=%s is no census", session.client_id)
         return None
-    done = session.done_lately()
+    done = session.holdings.done_lately()
     answer = {
         "census": number,
         "session": session.client_id,
-        "held": [held.job_id for held in session.held.values() if held.job_id in attempts],
+        "held": [held.job_id for held in session.holdings.held.values() if held.job_id in attempts],
         "done": [job for job, attempt in attempts.items() if done.get(job, 0) >= attempt],
     }
     return pack({"args": answer})

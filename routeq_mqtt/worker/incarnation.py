@@ -281,7 +281,7 @@ class Incarnation:
         self.sharing.close()
         self.announcer.close()
         for session in self.sessions:
-            for held in list(session.held.values()):
+            for held in list(session.holdings.held.values()):
                 self.pool.drop(held)
         await self.pool.finish(0.0)
         await self.settler.finish(0.0)
@@ -318,7 +318,7 @@ class Incarnation:
                 self._call_off(held)
 
     def _held(self) -> list[Held]:
-        return [held for session in self.sessions for held in session.held.values()]
+        return [held for session in self.sessions for held in session.holdings.held.values()]
 
     def _call_off(self, held: Held) -> None:
         if self.pool.withdraw(held):
@@ -328,5 +328,5 @@ class Incarnation:
     @property
     def holds_nothing(self) -> bool:
         """Nothing runs, waits or is on its way to its next place."""
-        held = any(session.held for session in self.sessions)
+        held = any(session.holdings.held for session in self.sessions)
         return self.pool.empty and not held and not self.sharing.limited

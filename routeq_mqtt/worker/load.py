@@ -118,7 +118,7 @@ class LoadReports:
                     for held in running[:_REPORTED_IDS]
                 },
                 waiting={
-                    session.queue: len(session.held) - active[session.queue]
+                    session.queue: len(session.holdings.held) - active[session.queue]
                     for session in self._sessions
                 },
                 active=dict(active),

@@ -1,27 +1,23 @@
-"""One queue of one worker: its persistent MQTT session, what it holds, and who that belongs to.
-
-A connection that comes back resumes the session, and the broker sends again what is not
-acknowledged. What still runs or waits here only gets its new message to acknowledge; what has
-ended here is acknowledged again; what the broker does not send again is somebody else's now.
-"""
+"""One queue of one worker: its persistent MQTT session, from connect to disconnect."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from routeq_mqtt.errors import ConnectionLost, UnreadableMessage
-from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport.link import Link
 from routeq_mqtt.transport.seam import ConnectOptions
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
-from routeq_mqtt.worker.held import Held, Key
+from routeq_mqtt.worker.held import Held
+from routeq_mqtt.worker.holdings import Holdings
+from routeq_mqtt.worker.marks import Marks
 from routeq_mqtt.worker.membership import Membership
+from routeq_mqtt.worker.window import Window
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.surroundings import Surroundings
@@ -33,7 +29,6 @@ log = logging.getLogger(__name__)
 SESSION_EXPIRY = 7 * 86_400
 """Seconds for which a worker's session outlives its connection: time enough to adopt it."""
 
-_REMEMBERED = 10_000
 _KEEP_ALIVE = 30
 _LAST_MARK = 1.0
 _FRESH = 60.0
@@ -80,6 +75,10 @@ class QueueSession:
         joined: called each time the session has joined its group.
         give: takes what goes back to the scheduler, unstarted.
         repeat: tells once more that a job was done here, then settles the message.
+
+    Attributes:
+        holdings: what is not acknowledged yet, and what was lately.
+        in_turn: see `Shares`.
     """
 
     def __init__(
@@ -100,27 +99,20 @@ class QueueSession:
     ) -> None:
         self.queue = queue
         self.client_id = client_id
-        self.held: dict[Key, Held] = {}
+        self.holdings = Holdings()
+        self.in_turn = False
         self._topics = topics
-        self._window = window
         self._jobs = jobs
         self._surroundings = surroundings
         self._answer = answer
         self._give = give
         self._repeat = repeat
-        self.in_turn = False
-        self._allowed = window
-        self._told: asyncio.Future[int] | None = None
+        self._window = Window(topics.broker_window, window)
+        self._marks = Marks(topics.session(client_id))
         self._read_until = 0
-        self._seen = 0
         self._connection: Connection | None = None
         self._subscribed: Connection | None = None
         self._acknowledged_at = float("-inf")
-        self._unsure: dict[Key, Held] = {}
-        self._ended: OrderedDict[Key, bool] = OrderedDict()
-        self._marks = 0
-        self._mark_seen: Callable[[int], None] = lambda number: None
-        self._news = Signal()
         self._joined = joined
         self.membership = Membership(topics.shared(queue), joined)
         self.link = Link(
@@ -142,24 +134,24 @@ class QueueSession:
 
     async def _set_up(self, connection: Connection) -> None:
         self._switch_to(connection)
-        own = self._topics.session(self.client_id)
         if self._surroundings.shares_queue:
-            await connection.publish(self._topics.broker_window, str(self._allowed).encode())
+            await self._window.tell(connection)
         if not connection.session_present:
             self._decide(connection)
         # A broker restart forgets shared subscriptions, so also where the session is present.
+        own = self._topics.session(self.client_id)
         await connection.subscribe(own, *self.membership.filters())
         self._subscribed = connection
         self._pause_when_full(connection)
-        if self._unsure or self.membership.away:
-            connection.publish(own, self._mark())
+        if self.holdings.unsure or self.membership.away:
+            self._marks.send(connection)
         if self.membership.filters():
             self._joined()
 
     def _switch_to(self, connection: Connection) -> None:
         if connection is not self._connection:
             self._connection = connection
-            self._unsure.update(self.held)
+            self.holdings.reconnected()
 
     def _decide(self, connection: Connection) -> None:
         """What was not sent again: given to others, or forgotten by a broker that lost memory.
@@ -169,15 +161,14 @@ class QueueSession:
         missing there was forgotten, and we hold the only copy.
         """
         given_away = self._surroundings.shares_queue and connection.session_present
-        for held in self._unsure.values():
+        for held in self.holdings.unsure.values():
             if given_away:
                 log.warning("job went to another worker id=%s queue=%s", held.job_id, self.queue)
-                self.held.pop(held.key, None)
+                self.holdings.remove(held)
                 self._jobs.drop(held)
             else:
                 log.warning("the broker forgot a job id=%s queue=%s", held.job_id, self.queue)
-        self._unsure.clear()
-        self._news.fire()
+        self.holdings.decided()
         self._pause_when_full(connection)
 
     # -- messages ------------------------------------------------------------------------------
@@ -189,24 +180,14 @@ class QueueSession:
             return
         held = self._hold(connection, message)
         if message.dup:
-            if self._known(held):
+            if self._is_known(held):
                 return
         else:
-            if self._unsure:
+            if self.holdings.unsure:
                 self._decide(connection)
-            if self._is_copy(held):
-                if not self._was_lost(held):
-                    log.info("a job was sent twice id=%s queue=%s", held.job_id, self.queue)
-                    if self._ended.get(held.key):
-                        self._repeat(held)  # whoever sent it again waits for its outcome again
-                    else:
-                        connection.acknowledge(message)
-                    return
-                log.warning("what became of a job was lost, it runs again id=%s", held.job_id)
-                del self._ended[held.key]
-        if held.key in self.held:
-            held.key = (*held.key, object())  # without an id, and alike to the byte
-        self.held[held.key] = held
+            if self.holdings.is_copy(held) and not self._runs_again(held):
+                return
+        self.holdings.add(held)
         if self.membership.away and not self._jobs.free:
             self._give(held)
         else:
@@ -216,9 +197,9 @@ class QueueSession:
     def _pause_when_full(self, connection: Connection) -> None:
         # What we are unsure of is decided by what we have yet to read. So is whether we are
         # subscribed: before that the link is not ready, and the jobs that would make room wait.
-        window = self._window + _BESIDE * self.membership.away
-        ready = self._subscribed is connection and not self._unsure
-        if ready and len(self.held) >= window:
+        window = self._window.size + _BESIDE * self.membership.away
+        ready = self._subscribed is connection and not self.holdings.unsure
+        if ready and len(self.holdings.held) >= window:
             connection.pause()
 
     def _hold(self, connection: Connection, message: Message) -> Held:
@@ -231,62 +212,48 @@ class QueueSession:
         job_id = (envelope.id if envelope is not None else None) or new_id()
         return Held(self, self.queue, connection, message, envelope, error, job_id)
 
-    def _known(self, held: Held) -> bool:
+    def _is_known(self, held: Held) -> bool:
         """A message that came again: still here, or ended here."""
-        before = self._unsure.pop(held.key, None)
-        if before is not None:
-            before.connection, before.message = held.connection, held.message
-            self._news.fire()
+        if self.holdings.renew(held):
             return True
-        if held.key in self._ended:
+        if self.holdings.has_ended(held):
             self._acknowledge(held)
             return True
         return False
 
-    def _is_copy(self, held: Held) -> bool:
-        """A new message of a job that is or was here: its sender lost the PUBACK and sent again."""
-        if held.envelope is None or held.envelope.id is None:
-            return False
-        return held.key in self._ended or held.key in self.held
-
-    def _was_lost(self, held: Held) -> bool:
-        """Of a copy: whether a retry or failed record of ours never came to the scheduler.
-
-        It sends a row again when a census has found it nowhere, and an answer to that comes behind
-        all that was handed over: only a broker that lost its memory can have lost that.
-        """
-        envelope = held.envelope
-        stored = envelope is not None and envelope.stored
-        return stored and self._ended.get(held.key) is False and held.key not in self.held
+    def _runs_again(self, copy: Held) -> bool:
+        """Whether a job that is or was here is to run once more; else its copy ends here."""
+        if self.holdings.was_lost(copy):
+            log.warning("what became of a job was lost, it runs again id=%s", copy.job_id)
+            self.holdings.forget_end(copy)
+            return True
+        log.info("a job was sent twice id=%s queue=%s", copy.job_id, self.queue)
+        if self.holdings.was_done(copy):
+            self._repeat(copy)  # whoever sent it again waits for its outcome again
+        else:
+            copy.connection.acknowledge(copy.message)
+        return False
 
     def _control(self, connection: Connection, message: Message) -> None:
         connection.acknowledge(message)
-        if message.payload.startswith(b"mark:"):
-            if not message.retain and self._unsure:
+        if Marks.is_one(message.payload):
+            if not message.retain and self.holdings.unsure:
                 self._decide(connection)
-            self._seen = max(self._seen, int(message.payload[5:]))
-            self._mark_seen(self._seen)
+            self._marks.came(message.payload)
         else:
             self._answer(self, message.payload)
-
-    def _mark(self) -> bytes:
-        self._marks += 1
-        return b"mark:%d" % self._marks
 
     def settle(self, held: Held) -> None:
         """Acknowledge; remember it, should the acknowledgement get lost."""
         if held.dropped:
             return
-        self.held.pop(held.key, None)
-        self._unsure.pop(held.key, None)
-        self._ended[held.key] = held.done
-        if len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
-        if self.in_turn and self._allowed < self._window:
+        self.holdings.end(held)
+        window = self._window
+        if self.in_turn and window.is_narrow:
             # Else the broker would fill the place at once, before an earlier queue is asked.
-            self._allow(held.connection, max(0, self._allowed - 1))
+            window.allow(held.connection, max(0, window.allowed - 1))
         self._acknowledge(held)
-        if self._connection is not None and len(self.held) <= self._window // 2:
+        if self._connection is not None and len(self.holdings.held) <= window.size // 2:
             self._connection.resume()
 
     def _acknowledge(self, held: Held) -> None:
@@ -297,7 +264,9 @@ class QueueSession:
         """Whether the broker is connected and has not given the message to somebody else."""
         connection = self._connection
         return (
-            connection is not None and not connection.lost.done() and held.key not in self._unsure
+            connection is not None
+            and not connection.lost.done()
+            and held.key not in self.holdings.unsure
         )
 
     async def until_owned(self, held: Held) -> None:
@@ -305,16 +274,7 @@ class QueueSession:
         while not self.owns(held):
             await self.link.ready()
             if not self.owns(held):
-                await self._news.wait()
-
-    def done_lately(self) -> dict[str, int]:
-        """Jobs that were done here lately, each with its latest attempt."""
-        attempts: dict[str, int] = {}
-        for key, done in self._ended.items():
-            if done and len(key) == 3:
-                job_id, attempt = str(key[0]), int(str(key[1]))
-                attempts[job_id] = max(attempt, attempts.get(job_id, 0))
-        return attempts
+                await self.holdings.news.wait()
 
     # -- sharing (see `Shares`) ----------------------------------------------------------------
 
@@ -328,7 +288,7 @@ class QueueSession:
         elif free == 0:
             self._step_out(connection)
         elif self.membership.away:
-            if self._seen < self._read_until:
+            if self._marks.seen < self._read_until:
                 return False  # more lies behind that would have to go back
             self.membership.change(connection, away=False)
         return True
@@ -337,25 +297,19 @@ class QueueSession:
         """The embedded broker takes back what we name, and gives no more than we allow."""
         back = []
         for held in self._jobs.take_back(self.queue) if free == 0 else ():
-            if held.connection is not connection or held.key in self._unsure:
+            if held.connection is not connection or held.key in self.holdings.unsure:
                 self._jobs.add(held)  # the broker has yet to say whether it is ours
             else:
                 back.append(held.message.packet_id.to_bytes(2, "big"))
-                del self.held[held.key]
-        allowed = self._window if free is None else min(self._window, len(self.held) + free)
-        self._allow(connection, allowed)
+                self.holdings.remove(held)
+        window, running = self._window, len(self.holdings.held)
+        window.allow(connection, window.size if free is None else min(window.size, running + free))
         if back:
             connection.publish(self._topics.broker_back, b"".join(back))
 
-    def _allow(self, connection: Connection, allowed: int) -> None:
-        if allowed != self._allowed:
-            self._allowed = allowed
-            self._told = connection.publish(self._topics.broker_window, str(allowed).encode())
-
     async def settled(self) -> None:
         """Wait for the answer to the last window: it comes behind what the window let in."""
-        if self._told is not None:
-            await asyncio.wait({self._told})
+        await self._window.settled()
 
     def _step_out(self, connection: Connection) -> None:
         """Out of the group; everything up to the mark goes back, what waits here first."""
@@ -363,8 +317,8 @@ class QueueSession:
             self._give(held)
         if not self.membership.away:
             self.membership.change(connection, away=True)
-            connection.publish(self._topics.session(self.client_id), self._mark())
-            self._read_until = self._marks
+            self._marks.send(connection)
+            self._read_until = self._marks.last
         connection.resume()
 
     # -- leaving -------------------------------------------------------------------------------
@@ -395,7 +349,11 @@ class QueueSession:
         """Whether nothing is left."""
         if self._surroundings.shares_queue:
             return True  # that broker takes back what we hold
-        return not self.held and await self._mark_comes_back(connection) and not self.held
+        if self.holdings.held:
+            return False
+        connection.resume()
+        # All is read that waits in the session when a mark has come behind it.
+        return await self._marks.comes_back(connection, _LAST_MARK) and not self.holdings.held
 
     async def _until_acknowledged(self, timeout: float) -> None:
         """Our PUBACKs have arrived, as what is sent behind them has.
@@ -409,21 +367,5 @@ class QueueSession:
                     connection = await self.link.ready()
                     connection.resume()
                     with contextlib.suppress(ConnectionLost):
-                        await connection.publish(self._topics.session(self.client_id), self._mark())
+                        await self._marks.send(connection)
                         return
-
-    async def _mark_comes_back(self, connection: Connection) -> bool:
-        """Whether all is read that waits in the session: a marker comes behind it."""
-        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        mark = self._mark()
-        wanted = self._marks
-
-        def see(number: int) -> None:
-            if number >= wanted and not seen.done():
-                seen.set_result(None)
-
-        self._mark_seen = see
-        connection.resume()
-        connection.publish(self._topics.session(self.client_id), mark)
-        await asyncio.wait({seen}, timeout=_LAST_MARK)
-        return seen.done()
