@@ -25,6 +25,7 @@ from routeq_mqtt.worker.executor import Executor, Limits
 from routeq_mqtt.worker.giver import Giver
 from routeq_mqtt.worker.lease import Lease
 from routeq_mqtt.worker.load import LoadReports
+from routeq_mqtt.worker.obedience import Obedience
 from routeq_mqtt.worker.orders import Orders
 from routeq_mqtt.worker.outcome import Cancelled, Done, Outcome
 from routeq_mqtt.worker.pool import Pool
@@ -113,7 +114,8 @@ class Incarnation:
             self.pool, options.concurrency, self.sessions, self.sender.surroundings, clock
         )
         self.announcer = Announcer(self.sender, clock)
-        self.orders = Orders(self.sender, {self.id, options.name}, options.served, self)
+        obedience = Obedience(self.sessions, self.pool, self._called_off)
+        self.orders = Orders(self.sender, {self.id, options.name}, options.served, obedience)
         self.reports = LoadReports(
             self.id,
             self.sender,
@@ -201,6 +203,10 @@ class Incarnation:
     def _tell_progress(self, held: Held, word: dict[str, Any]) -> None:
         self.teller.progress(held, word)
 
+    def _called_off(self, held: Held) -> None:
+        self.teller.called_off(held, Cancelled())
+        self.settler.settle(held, Cancelled())
+
     def _answer(self, session: QueueSession, payload: bytes) -> None:
         answer = answer_of(session, payload)
         connection = self.sender.link.connection
@@ -265,7 +271,8 @@ class Incarnation:
 
     def _give_up(self) -> None:
         """Say which outcomes are still here: their messages are adopted, and the jobs run again."""
-        left = [held for held in self._held() if held.ended]
+        all_held = [held for one in self.sessions for held in one.holdings.held.values()]
+        left = [held for held in all_held if held.ended]
         self.given_up = len(left)
         for held in left:
             log.error(
@@ -295,35 +302,6 @@ class Incarnation:
         await self._presence.leave(state)
         await self.sender.link.close()
         self.executor.close()
-
-    # -- orders (see `Obeys`) ------------------------------------------------------------------
-
-    def cancel(self, job_id: str) -> None:
-        """Stop a job that runs; settle one that waits."""
-        for held in self._held():
-            if held.job_id == job_id and not self.pool.stop(held):
-                self._call_off(held)
-
-    def open_queue(self, queue: str, *, is_open: bool, start: bool) -> None:
-        """Join or leave the group of a queue; `start`: whether what is held is still started."""
-        for session in self.sessions:
-            if session.queue == queue:
-                (session.join_group if is_open else session.leave_group)()
-                (self.pool.resume if start else self.pool.pause)(queue)
-
-    def purge(self, queue: str) -> None:
-        """Settle what waits here of a queue, unstarted."""
-        for held in self._held():
-            if held.queue == queue:
-                self._call_off(held)
-
-    def _held(self) -> list[Held]:
-        return [held for session in self.sessions for held in session.holdings.held.values()]
-
-    def _call_off(self, held: Held) -> None:
-        if self.pool.withdraw(held):
-            self.teller.called_off(held, Cancelled())
-            self.settler.settle(held, Cancelled())
 
     @property
     def holds_nothing(self) -> bool:
