@@ -1,9 +1,10 @@
 """routeq-mqtt: an MQTT-native job bus. Queues are broker topics, and no accepted job is lost."""
 
+from routeq_mqtt.bus.batches import BatchProgress
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
 from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
-from routeq_mqtt.bus.flows import BatchHandle, BatchProgress, batch, batch_of, chain
+from routeq_mqtt.bus.flows import BatchHandle, batch, batch_of, chain
 from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, Progress
 from routeq_mqtt.bus.size import QueueSize
 from routeq_mqtt.bus.sync import SyncBus

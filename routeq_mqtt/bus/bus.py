@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.begun import Begun
 from routeq_mqtt.bus.arguments import check_confirm, check_delay, check_timeout
+from routeq_mqtt.bus.batches import Batches
 from routeq_mqtt.bus.bulk import Bulk
 from routeq_mqtt.bus.connected import Connected
 from routeq_mqtt.bus.controls import Controls
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.wire.envelope import Envelope
 
 
-class Bus(Connected, Controls, Devices, Outcomes):
+class Bus(Connected, Batches, Controls, Devices, Outcomes):
     """A connection to the job bus.
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``

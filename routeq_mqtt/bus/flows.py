@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from routeq_mqtt.bus.batches import BatchProgress, add_jobs, check_jobs, listed, part_of
+from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import default_bus
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.job.job import Job
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from routeq_mqtt.bus.bus import Bus
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.job.job import Job
 
-_CHUNK = 500
 _MOST_STEPS = 500
 _CALLBACKS = "batch:"
 _THEN, _CATCH, _FINALLY = 10, 20, 30
@@ -28,16 +25,19 @@ class Chain:
     """Jobs that run one after the other, each when the one before it is done.
 
     Args:
-        jobs: 2 to 500, in order; each goes to its own queue.
+        jobs: 1 to 500, in order; each goes to its own queue.
 
     Raises:
-        ConfigurationError: too few or too many jobs.
+        ConfigurationError: none, or too many jobs.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        _check_jobs("chain", jobs)
-        if not 2 <= len(jobs) <= _MOST_STEPS:
-            raise ConfigurationError(f"chain: {len(jobs)} jobs; name 2 to {_MOST_STEPS}")
+        check_jobs("chain", jobs)
+        if not 1 <= len(jobs) <= _MOST_STEPS:
+            raise ConfigurationError(
+                f"chain: {len(jobs)} jobs; name 1 to {_MOST_STEPS} (a longer one: let its last job "
+                "dispatch the next chain)"
+            )
         self._jobs = jobs
 
     async def dispatch(self, bus: Bus | None = None, *, delay: float | None = None) -> list[str]:
@@ -51,10 +51,10 @@ class Chain:
             NoScheduler, and what else `Bus.dispatch` raises; then none of them runs, except after
             DispatchTimeout, when all or none may.
         """
-        bus = bus or default_bus()
+        bus = _a_bus(bus)
         chain = new_id()
         envelopes = [
-            _with(bus.envelope(job, delay=None if step else delay), chain=chain, step=step)
+            part_of(bus.envelope(job, delay=None if step else delay), chain=chain, step=step)
             for step, job in enumerate(self._jobs)
         ]
         return await bus.store(envelopes)
@@ -71,38 +71,6 @@ def chain(*jobs: Job) -> Chain:
     return Chain(jobs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchProgress:
-    """How far a batch is.
-
-    Attributes:
-        total: jobs that were added.
-        pending: those that are not over.
-        failed: those that ended as a failed record.
-        cancelled: those that were cancelled.
-        called_off: the batch was cancelled as a whole.
-        finished_at: UTC epoch seconds; None: it goes on.
-    """
-
-    id: str
-    name: str | None
-    total: int
-    pending: int
-    failed: int
-    cancelled: int
-    called_off: bool
-    finished_at: float | None
-
-    @property
-    def done(self) -> int:
-        """Jobs that did their work."""
-        return self.total - self.pending - self.failed - self.cancelled
-
-    def as_dict(self) -> dict[str, Any]:
-        """As a plain map, `done` included."""
-        return {**asdict(self), "done": self.done}
-
-
 class BatchHandle:
     """A batch that was dispatched; its id is enough to find it again, from anywhere.
 
@@ -112,8 +80,10 @@ class BatchHandle:
     """
 
     def __init__(self, id: str, bus: Bus | None = None) -> None:  # noqa: A002 - its name everywhere
+        if not isinstance(id, str) or not id:
+            raise ConfigurationError(f"BatchHandle: id={shown(id)} must be the id of a batch")
         self.id = id
-        self._bus = bus or default_bus()
+        self._bus = _a_bus(bus)
 
     async def progress(self) -> BatchProgress:
         """How far it is.
@@ -121,30 +91,34 @@ class BatchHandle:
         Raises:
             RequestFailed: there is none of this id; a batch is forgotten 7 days after its end.
         """
-        return _progress(await self._bus.requests.call("batch.show", id=self.id))
+        return await self._bus.batch_progress(self.id)
 
     async def cancel(self) -> BatchProgress:
-        """Cancel all of its jobs that are not over, and those that are added later."""
-        return _progress(await self._bus.requests.call("batch.cancel", id=self.id))
+        """Cancel all of its jobs that are not over, and those that are added later.
+
+        One that is over stays as it is: `finished_at` is set, and `called_off` is not.
+
+        Raises:
+            RequestFailed: there is none of this id.
+        """
+        return await self._bus.cancel_batch(self.id)
 
     async def add(self, jobs: Iterable[Job]) -> list[str]:
         """Add jobs; from one of its own jobs, while that runs, the batch cannot end meanwhile.
 
         To a batch that has ended they are added all the same, and its callbacks do not run again.
+
+        Raises:
+            RequestFailed: there is none of this id; nothing was added.
         """
-        more = list(jobs)
-        _check_jobs("batch: add()", more)
-        return await _add(self._bus, self.id, more)
+        return await self._bus.add_to_batch(self.id, jobs)
 
 
 class Batch:
     """Jobs that run in any order, and what to run when they are over."""
 
     def __init__(self, jobs: Iterable[Job], *, name: str | None = None) -> None:
-        if isinstance(jobs, Job) or not isinstance(jobs, Iterable):
-            raise ConfigurationError(f"batch: {shown(jobs)} must be a list of jobs")
-        self._jobs = list(jobs)
-        _check_jobs("batch", self._jobs)
+        self._jobs = listed("batch", jobs)
         if name is not None and not isinstance(name, str):
             raise ConfigurationError(f"batch: name={shown(name)} must be a text")
         self._name = name
@@ -163,7 +137,7 @@ class Batch:
         return self._on(_FINALLY, "finally_", job)
 
     def _on(self, step: int, name: str, job: Job) -> Batch:
-        _check_jobs(f"batch: .{name}()", [job])
+        check_jobs(f"batch: .{name}()", [job])
         if step in self._callbacks:
             raise ConfigurationError(f"batch: .{name}() was called twice; one job can do both")
         self._callbacks[step] = job
@@ -180,13 +154,13 @@ class Batch:
             NoScheduler, and what else `Bus.dispatch` raises; then none of its jobs runs, except
             after DispatchTimeout, when all or none may.
         """
-        bus = bus or default_bus()
+        bus = _a_bus(bus)
         handle = BatchHandle(new_id(), bus)
         callbacks = [
-            _with(bus.envelope(job), chain=_CALLBACKS + handle.id, step=step)
+            part_of(bus.envelope(job), chain=_CALLBACKS + handle.id, step=step)
             for step, job in self._callbacks.items()
         ]
-        await _add(bus, handle.id, self._jobs, first=callbacks, name=self._name, whole=True)
+        await add_jobs(bus, handle.id, self._jobs, first=callbacks, name=self._name, whole=True)
         return handle
 
 
@@ -209,57 +183,12 @@ def batch_of(job: Job) -> BatchHandle:
     return BatchHandle(job.batch_id)
 
 
-def _check_jobs(where: str, jobs: Sequence[object]) -> None:
-    for job in jobs:
-        if isinstance(job, list | tuple):
-            raise ConfigurationError(
-                f"{where}: {shown(job)} is no job; name them one by one: *jobs"
-            )
-        if not isinstance(job, Job):
-            mend = f"; make one: {job.__name__}(…)" if isinstance(job, type) else ""
-            raise ConfigurationError(f"{where}: {shown(job)} is no job{mend}")
-
-
-async def _add(
-    bus: Bus,
-    batch_id: str,
-    jobs: Sequence[Job],
-    *,
-    first: Sequence[Envelope] = (),
-    name: str | None = None,
-    whole: bool = False,
-) -> list[str]:
-    """Store jobs of a batch in messages of 500; `whole`: the last one closes the batch."""
-    ids: list[str] = []
-    for at in range(0, max(len(jobs), 1), _CHUNK):
-        envelopes = [_with(bus.envelope(job), batch=batch_id) for job in jobs[at : at + _CHUNK]]
-        more: dict[str, Any] = {}
-        if whole:
-            is_open = at + _CHUNK < len(jobs)
-            more["batch"] = {"id": batch_id, "name": name, "open": is_open}
-        before = [] if at else first
-        if before or envelopes or more:
-            ids += (await bus.store([*before, *envelopes], **more))[len(before) :]
-    return ids
-
-
-def _with(envelope: Envelope, **options: object) -> Envelope:
-    if "unique_key" in envelope.options:
+def _a_bus(bus: Bus | None) -> Bus:
+    if bus is None:
+        return default_bus()
+    if not isinstance(bus, Bus):
         raise ConfigurationError(
-            f"{envelope.job}: a job that is unique, debounced or throttled cannot be part of a "
-            "chain or a batch: it might be turned away, and the others would wait for it"
+            f"bus={shown(bus)} must be a Bus; of a SyncBus use dispatch_chain(chain(…)), "
+            "dispatch_batch(batch(…)), batch_progress(id) and the like"
         )
-    return envelope.evolve(options=envelope.options | options)
-
-
-def _progress(shown: dict[str, Any]) -> BatchProgress:
-    return BatchProgress(
-        id=shown["id"],
-        name=shown["name"],
-        total=shown["total"],
-        pending=shown["pending"],
-        failed=shown["failed"],
-        cancelled=shown["cancelled"],
-        called_off=bool(shown["called_off"]),
-        finished_at=shown["finished_at"],
-    )
+    return bus

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.bus.flows import BatchHandle, BatchProgress
+from routeq_mqtt.bus.flows import BatchHandle
 from routeq_mqtt.cli.asking import on_bus
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json
 
 if TYPE_CHECKING:
+    from routeq_mqtt.bus.batches import BatchProgress
     from routeq_mqtt.bus.bus import Bus
 
 
@@ -39,4 +40,6 @@ def batch(
         return
     counted = ("done", "pending", "failed", "cancelled")
     counts = ", ".join(f"{getattr(progress, name)} {name}" for name in counted)
+    if cancel and not progress.called_off:
+        out.print("it was over before; nothing was cancelled")
     out.print(f"{progress.name or progress.id}: {progress.total} jobs: {counts}")

@@ -22,14 +22,17 @@ def list_(url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(entries)
         return
+    if not entries:
+        out.print("no schedules yet: they become known when a worker that imports them starts")
+        return
     table = Table("schedule", "job", "queue", "when", "next", "last")
     for entry in entries:
-        every = f"every {entry['every']:g} s"
+        cron = f"{entry['cron']} {entry['timezone']}"
         table.add_row(
             entry["name"],
             entry["job"],
             entry["queue"],
-            f"{entry['cron']} {entry['timezone']}" if entry["cron"] else every,
+            cron if entry["every"] is None else f"every {entry['every']:g} s",
             "paused" if entry["paused"] else when(entry["next_at"]),
             when(entry["last_at"]) if entry["last_at"] else "",
         )

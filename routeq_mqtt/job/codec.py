@@ -10,7 +10,7 @@ from routeq_mqtt.job.backoff import Exponential
 from routeq_mqtt.job.context import carried
 from routeq_mqtt.job.fields import misfit
 from routeq_mqtt.job.job import Job, is_planned, shape_of
-from routeq_mqtt.job.options import OPTIONS, check_option
+from routeq_mqtt.job.options import OPTIONS, check_option, check_waits
 from routeq_mqtt.job.plan import plan
 from routeq_mqtt.job.shape import data_misfit
 from routeq_mqtt.wire.envelope import Envelope
@@ -105,6 +105,7 @@ def _own_options(job: Job) -> dict[str, Any]:
                 f"{where}: {option}={shown(value)} cannot be set on one job; set it in the class"
             )
         check_option(where, option, value)
+    check_waits(where, own)
     if own.get("timeout", 0) is None:
         own["timeout"] = 0
     if isinstance(own.get("backoff"), tuple):

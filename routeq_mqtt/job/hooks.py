@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.callables import is_async, takes
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,13 @@ def on(*events: str) -> Callable[[_H], _H]:
             )
 
     def add(function: _H) -> _H:
-        if not callable(function):
+        if not callable(function) or not takes(function, 1):
             raise ConfigurationError(f"on: {function!r} must be a function of a JobEvent")
+        if is_async(function):
+            raise ConfigurationError(
+                f"on: {function!r} must be a plain function, def …(event): a coroutine would never "
+                "run; it may start a task: asyncio.create_task(…)"
+            )
         for event in events or EVENTS:
             hooks = _hooks.setdefault(event, [])
             if function not in hooks:
@@ -89,5 +95,5 @@ def fire(event: JobEvent) -> None:
     for hook in tuple(_hooks.get(event.event, ())):
         try:
             hook(event)
-        except Exception:  # somebody else's code
+        except (Exception, SystemExit):  # somebody else's code
             log.exception("a hook raised event=%s id=%s hook=%r", event.event, event.id, hook)

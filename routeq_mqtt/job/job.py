@@ -9,7 +9,13 @@ from routeq_mqtt.errors import Release
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.fields import RUNTIME, collect, fill, misfit, own_annotations, signature
 from routeq_mqtt.job.middleware import check_all
-from routeq_mqtt.job.options import OPTIONS, check_option, check_progress, check_spelling
+from routeq_mqtt.job.options import (
+    OPTIONS,
+    check_option,
+    check_progress,
+    check_spelling,
+    check_waits,
+)
 from routeq_mqtt.job.plan import default_key, needs_plan
 from routeq_mqtt.job.shape import Shape, check_constructor
 
@@ -234,6 +240,7 @@ def _check_options(job_class: type[Job], body: dict[str, Any]) -> None:
     for option in OPTIONS:
         if option in body:
             check_option(where, option, body[option])
+    check_waits(where, body)
     check_all(f"{where}: middleware", body.get("middleware", ()))
     annotated = own_annotations(job_class)
     check_spelling(

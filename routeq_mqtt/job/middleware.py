@@ -8,6 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.callables import is_async, takes
 
 if TYPE_CHECKING:
     from routeq_mqtt.job.job import Job
@@ -40,8 +41,9 @@ def middleware(function: _M) -> _M:
 
 
 def remove_middleware(function: Middleware) -> None:
-    """Take a middleware of all jobs away again."""
-    _global.remove(function)
+    """Take a middleware of all jobs away again; one that is not there changes nothing."""
+    if function in _global:
+        _global.remove(function)
 
 
 def around(job_class: type[Job]) -> tuple[Middleware, ...]:
@@ -56,8 +58,16 @@ def wrapped(chain: tuple[Middleware, ...], innermost: Handler) -> Handler:
 
 
 def _inside(inner: Handler, outer: Middleware) -> Handler:
-    def call(job: Job) -> Awaitable[Any]:
-        return outer(job, inner)
+    async def call(job: Job) -> Any:  # noqa: ANN401 - what handle returned
+        value = await outer(job, inner)
+        if inspect.iscoroutine(value):
+            # The job would count as done, and nothing of it has run.
+            value.close()
+            raise ConfigurationError(
+                f"middleware {outer!r} returned go_on(job) without waiting for it; "
+                "write: return await go_on(job)"
+            )
+        return value
 
     return call
 
@@ -76,14 +86,13 @@ def check_middleware(where: str, function: object) -> None:
     Raises:
         ConfigurationError: names where, the thing and the mend.
     """
-    if not callable(function) or not _is_async(function):
+    if not callable(function) or not is_async(function):
         raise ConfigurationError(
             f"{where}: {function!r} must be a coroutine function: "
             "async def middleware(job, go_on): return await go_on(job)"
         )
-
-
-def _is_async(function: object) -> bool:
-    if inspect.iscoroutinefunction(function):
-        return True
-    return inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
+    if not takes(function, 2):
+        raise ConfigurationError(
+            f"{where}: {function!r} must take a job and go_on: "
+            "async def middleware(job, go_on): return await go_on(job)"
+        )

@@ -13,7 +13,7 @@ from routeq_mqtt.wire.names import check_chosen_name
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 OPTIONS = (
     "queue",
@@ -107,6 +107,19 @@ def check_option(where: str, option: str, value: object) -> None:
     fits, needed = _RULES[option]
     if not fits(value):
         raise ConfigurationError(f"{where}: {option}={shown(value)} must be {needed}")
+
+
+def check_waits(where: str, said: Mapping[str, Any]) -> None:
+    """Refuse two answers to how long a job waits before its next attempt, said in one place.
+
+    Raises:
+        ConfigurationError: there are two; names both.
+    """
+    if said.get("backoff") is not None and "retry_after" in said:
+        raise ConfigurationError(
+            f"{where}: backoff={shown(said['backoff'])} is instead of "
+            f"retry_after={shown(said['retry_after'])}; keep one of them"
+        )
 
 
 def check_progress(where: str, done: object, total: object, note: object) -> None:

@@ -162,6 +162,10 @@ def cron(
     Raises:
         ConfigurationError: as `every`.
     """
+    if not isinstance(expression, str):
+        raise ConfigurationError(
+            f'cron: {shown(expression)} is no expression; write for example @cron("0 3 * * *")'
+        )
     return lambda job_class: _add(
         job_class, name, {"cron": expression, "timezone": timezone, "missed": missed}
     )

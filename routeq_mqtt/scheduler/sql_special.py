@@ -47,7 +47,10 @@ SELECT id, name, total, (SELECT queue FROM jobs WHERE batch = batches.id LIMIT 1
 FROM batches WHERE open AND finished_at IS NULL AND changed_at <= ?
 """
 BATCH = f"SELECT {', '.join(SHOWN)} FROM batches WHERE id = ?"
-CALL_OFF = "UPDATE batches SET called_off = TRUE WHERE id = ?"
+# One that is over stays as it is, unless one of its jobs runs again.
+CALL_OFF = """
+UPDATE batches SET called_off = TRUE WHERE id = ? AND (finished_at IS NULL OR pending > 0)
+"""
 CANCEL_MEMBERS = """
 UPDATE jobs SET state = 'done', outcome = 'with its batch', done_at = ?, envelope = x''
 WHERE batch = ? AND state NOT IN ('released', 'done')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from routeq_mqtt.testing.arguments import check_times
 from routeq_mqtt.testing.dispatched import Dispatched, Wanted, listed
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class Assertions:
 
         Raises:
             AssertionError: there is none, or not so many; shows what was dispatched.
+            ConfigurationError: what was asked for makes no sense, and no job could ever fit it.
         """
         __tracebackhide__ = True
+        check_times(times)
         wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
         found = [one for one in self.dispatched if wanted.fits(one)]
         if times is None and not found:

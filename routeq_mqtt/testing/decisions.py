@@ -218,6 +218,8 @@ class Decisions:
     def call_off(self, batch_id: str) -> list[Envelope]:
         """Nothing comes to a batch any more; its jobs that wait here, which are then cancelled."""
         batch = self._batch(batch_id)
+        if batch.finished_at is not None and not batch.pending:
+            return []
         batch.called_off, batch.open = True, False
         waiting, batch.waiting = batch.waiting, []
         return waiting

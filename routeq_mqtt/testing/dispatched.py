@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import UnknownJob
 from routeq_mqtt.job import registry
 from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.testing.arguments import check_wanted
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class Wanted:
     where: Callable[[Any], object] | None = None
     queue: str | None = None
     delay: object = None
+
+    def __post_init__(self) -> None:
+        check_wanted(self.job, self.where, self.queue, self.delay)
 
     def fits(self, one: Dispatched) -> bool:
         """Whether a dispatched job is what the test looks for."""

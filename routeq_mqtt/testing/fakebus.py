@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from routeq_mqtt.bus.batches import add_jobs, listed
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import stand_in
 from routeq_mqtt.bus.events import Events
@@ -18,6 +19,7 @@ from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError, ResultTimeout
 from routeq_mqtt.security.guard import OPEN
 from routeq_mqtt.settings import Settings
+from routeq_mqtt.testing.arguments import check_fake, check_moment, check_seconds
 from routeq_mqtt.testing.assertions import Assertions
 from routeq_mqtt.testing.decisions import unknown
 from routeq_mqtt.testing.dispatched import Dispatched
@@ -26,12 +28,13 @@ from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from routeq_mqtt.bus.controls import Fate
     from routeq_mqtt.bus.rpc import Requests
     from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.job.job import Job
     from routeq_mqtt.outbox.options import Confirm
     from routeq_mqtt.transport.link import Link
     from routeq_mqtt.wire.record import FailedRecord
@@ -52,6 +55,7 @@ class FakeBus(Assertions, Bus):
     """
 
     def __init__(self, *, run: bool = False, settings: Settings | None = None) -> None:
+        check_fake(run=run, settings=settings)
         self._travel = TravelClock(SystemClock())
         super().__init__(settings=settings or Settings(), clock=self._travel)
         self._packer = Packer(
@@ -83,13 +87,15 @@ class FakeBus(Assertions, Bus):
         Raises:
             ConfigurationError: it goes backwards, or the jobs are only recorded.
         """
-        if not 0 <= seconds < float("inf"):
-            raise ConfigurationError(f"travel: {seconds!r} must be 0 seconds or more")
-        await self._running("travel").travel(self._clock.now() + seconds)
+        check_seconds("travel", seconds)
+        target = self._clock.now() + seconds
+        check_moment("travel", seconds, target)
+        await self._running("travel").travel(target)
 
     async def travel_to(self, when: datetime | float) -> None:
         """As `travel`, up to a datetime (naive: local time) or UTC epoch seconds."""
         target = when.timestamp() if isinstance(when, datetime) else when
+        check_moment("travel_to", when, target)
         if target < self._clock.now():
             raise ConfigurationError(f"travel_to: {when!r} is past, and time only goes forward")
         await self._running("travel_to").travel(target)
@@ -105,7 +111,7 @@ class FakeBus(Assertions, Bus):
         """What a job returned; raises as `Bus.result` does, `ResultTimeout` without waiting."""
         answer = self._answer(job_id)
         if answer["state"] in _ON_ITS_WAY or answer["state"] == "unknown":
-            mend = "travel to its time" if self._inline else "use fake(run=True) to run jobs"
+            mend = _MENDS[answer["state"]] if self._inline else "use fake(run=True) to run jobs"
             raise ResultTimeout(f"job {job_id} has not ended, it is {answer['state']}; {mend}")
         return outcome_of(job_id, answer)
 
@@ -158,6 +164,12 @@ class FakeBus(Assertions, Bus):
 
     # -- in place of a broker ------------------------------------------------------------------
 
+    async def add_to_batch(self, id: str, jobs: Iterable[Job]) -> list[str]:  # noqa: A002
+        """Add jobs to a batch; one that only records them takes any id."""
+        if self._inline is None:
+            return await add_jobs(self, id, listed("batch: add()", jobs))
+        return await super().add_to_batch(id, jobs)
+
     @property
     def requests(self) -> Requests:
         """Answers what is asked about batches of ``fake(run=True)``, and nothing else."""
@@ -208,6 +220,14 @@ class FakeBus(Assertions, Bus):
 
 
 _ON_ITS_WAY = frozenset({"waiting", "delayed", "held"})
+
+_MENDS = {
+    "delayed": "travel to its time",
+    "held": "the jobs before it must be done first: look at bus.failed, or travel to their time",
+    "waiting": "it runs when the job that dispatched it is over",
+    "unknown": "it was not dispatched on this fake bus",
+}
+"""What helps who waits for a job that has not ended."""
 
 
 class _Asked:

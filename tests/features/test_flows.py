@@ -9,13 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from routeq_mqtt import BatchHandle, BatchProgress, Bus, ConfigurationError, batch, chain
+from routeq_mqtt import (
+    BatchHandle,
+    BatchProgress,
+    Bus,
+    ConfigurationError,
+    RequestFailed,
+    SyncBus,
+    batch,
+    chain,
+)
 from routeq_mqtt.scheduler.admission import Admission
 from routeq_mqtt.scheduler.batches import INCOMPLETE_AFTER, NewBatch, drop_incomplete
 from routeq_mqtt.scheduler.claims import special
 from routeq_mqtt.scheduler.rows import NewRow
 from routeq_mqtt.scheduler.store import Store
 from routeq_mqtt.security.guard import OPEN
+from routeq_mqtt.settings import Settings
 from routeq_mqtt.wire.envelope import Envelope
 from tests.bed.bed import Bed
 from tests.bed.process import Process
@@ -242,8 +252,33 @@ async def test_an_empty_batch_is_over_at_once(bed: Bed) -> None:
     await bed.scheduler()
     await bed.worker("default", *APP)
     async with bed.bus() as bus:
-        await batch([]).then(Part(key="then")).dispatch(bus)
+        handle = await batch([]).then(Part(key="then")).dispatch(bus)
         await bed.recorder.count("ran", 1)
+        cancelled = await handle.cancel()
+        assert (cancelled.called_off, cancelled.finished_at is None) == (False, False)
+    code, said = await bed.cli("batch", handle.id, "--cancel")
+    assert (code, "it was over before; nothing was cancelled" in said) == (0, True)
+
+
+async def test_a_program_without_an_event_loop_has_chains_and_batches_too(bed: Bed) -> None:
+    await bed.scheduler()
+    await bed.worker("default", *APP)
+
+    def program() -> tuple[int, BatchProgress, str]:
+        with SyncBus(settings=Settings(url=bed.url)) as bus:
+            ids = bus.dispatch_chain(chain(Part(key="alone")))
+            waits = bus.dispatch_batch(batch([Part(key="a", gate="never")]))
+            added = bus.add_to_batch(waits, [Part(key="b", gate="never")])
+            assert bus.batch_progress(waits).total == 2
+            with pytest.raises(RequestFailed, match="has the id 'gone'"):
+                bus.add_to_batch("gone", [Part(key="lost")])
+            return len(ids + added), bus.cancel_batch(waits), waits
+
+    number, progress, batch_id = await asyncio.to_thread(program)
+    assert (number, progress.called_off) == (2, True)
+    async with bed.bus() as bus:
+        assert (await over(BatchHandle(batch_id, bus))).cancelled == 2
+    assert "lost" not in bed.recorder.ran()
 
 
 @pytest.mark.parametrize(
@@ -295,8 +330,8 @@ async def test_a_batch_outlives_worker_and_broker(bed: Bed) -> None:
 
 
 async def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="1 jobs; name 2 to 500"):
-        chain(Part(key="alone"))
+    with pytest.raises(ConfigurationError, match="10000 jobs; name 1 to 500"):
+        chain(*[Part(key="many")] * 10_000)
     with pytest.raises(ConfigurationError, match="called twice"):
         batch([]).then(Part(key="a")).then(Part(key="b"))
     with pytest.raises(ConfigurationError, match="cannot be part of a chain"):

@@ -150,11 +150,18 @@ async def test_a_scheduler_that_dies_at_a_tick_doubles_and_drops_none(
 
 
 async def test_schedules_are_listed_run_paused_and_forgotten(bed: Bed) -> None:
+    scheduler = await bed.scheduler()
+    assert await bed.cli("schedule", "list") == (
+        0, "no schedules yet: they become known when a worker that imports them starts"
+    )  # fmt: skip
+    await scheduler.stop()
     await bed.scheduler("--app", "tests.features.ticking")
     code, shown = await bed.cli("schedule", "list", "--json")
     entries = {entry["name"]: entry for entry in json.loads(shown)}
     assert (code, list(entries)) == (0, ["Nightly", "Pulse", "yearly"])
     assert entries["Nightly"]["cron"] == "0 3 * * *"
+    code, shown = await bed.cli("schedule", "list")
+    assert (code, "every 1 s" in shown, "0 3 * * *" in shown) == (0, True, True)
     assert (await bed.cli("schedule", "pause", "Pulse"))[0] == 0
     await bed.worker("default", *APP)
     code, job_id = await bed.cli("schedule", "run", "yearly")

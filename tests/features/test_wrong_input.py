@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from routeq_mqtt import (
+    BatchHandle,
     Bus,
     ConfigurationError,
     ConnectionFailed,
@@ -18,12 +19,16 @@ from routeq_mqtt import (
     JobHandle,
     NoResult,
     Release,
+    RequestFailed,
     ResultTimeout,
     Retry,
+    SyncBus,
     batch,
     chain,
     cron,
+    dispatch,
     every,
+    middleware,
     on,
     travels,
 )
@@ -31,6 +36,14 @@ from routeq_mqtt.testing import fake
 from tests.features.jobs import Part
 
 NOWHERE = "mqtt://127.0.0.1:1"
+
+
+async def takes_a_job(job: Job) -> None:
+    """Neither a middleware nor a hook."""
+
+
+def takes_nothing() -> None:
+    """No hook."""
 
 
 def call(function: Any, *args: Any, **more: Any) -> Callable[[], object]:
@@ -54,6 +67,8 @@ def define(**body: Any) -> type[Job]:
         ({"delay": 5}, r"delay=5 is no option of a job class; .* dispatch\(job, delay=…\)"),
         ({"priority": 3}, "worker --queue high,low"),
         ({"backoff": [1, "x"]}, r"backoff=\[1, 'x'\] must be"),
+        ({"backoff": [1, 2], "retry_after": 5}, r"backoff=\[1, 2\] is instead of retry_after=5"),
+        ({"middleware": [takes_a_job]}, r"must take a job and go_on: async def middleware"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_where_it_is_written(
@@ -83,14 +98,21 @@ def test_a_base_may_say_half_of_what_its_classes_say() -> None:
         (lambda: every(minutes=5, name="")(define()), "name='' must be a printable text"),
         (lambda: every(days=1e9)(define()), "must be 1 second to 100 years"),
         (call(cron("0 3 * * *"), len), "is no job class; put the decorator above a class"),
+        (lambda: cron(define()), "is no expression; write for example @cron"),
+        (call(cron, 5), "cron: 5 is no expression"),
+        (call(middleware, takes_a_job), "must take a job and go_on"),
         (call(Exponential, jitter="no"), "jitter='no' must be True or False"),
         (call(Retry, delay="5"), "Retry: delay='5' must be 0 seconds or more"),
         (lambda: Release(float("inf")), "Release: delay=inf must be 0 seconds or more"),
         (call(on("done"), 5), "on: 5 must be a function of a JobEvent"),
+        (call(on("done"), takes_nothing), "must be a function of a JobEvent"),
+        (call(on("done"), takes_a_job), "must be a plain function.* would never run"),
         (lambda: on("over"), r"no event 'over'; use .*, or @on\(\) for all"),
         (call(travels, "tenant"), "travels: 'tenant' must be a contextvars.ContextVar"),
         (call(chain, [Part(key="a"), Part(key="b")]), "is no job; name them one by one"),
         (call(chain, Part, Part), r"is no job; make one: Part\(…\)"),
+        (call(chain), "chain: 0 jobs; name 1 to 500"),
+        (call(BatchHandle, 5), "BatchHandle: id=5 must be the id of a batch"),
         (call(batch, Part(key="a")), r"batch: Part\(.*\) must be a list of jobs"),
         (call(batch, ["a"]), "batch: 'a' is no job"),
         (call(batch, [], name=5), "batch: name=5 must be a text"),
@@ -103,6 +125,27 @@ def test_a_base_may_say_half_of_what_its_classes_say() -> None:
 def test_what_makes_no_sense_is_refused_with_the_mend(make: Any, error: str) -> None:
     with pytest.raises(ConfigurationError, match=error):
         make()
+
+
+async def test_two_answers_to_how_long_it_waits_are_refused_on_one_job_too() -> None:
+    job: Any = Part(key="a")
+    job.retry_after, job.backoff = 5, [1, 2]
+    with fake(), pytest.raises(ConfigurationError, match="keep one of them"):
+        await dispatch(job)
+
+
+async def test_a_handle_says_what_becomes_of_an_id_that_no_batch_has() -> None:
+    async with fake(run=True):
+        for asked in (BatchHandle("gone").add([Part(key="a")]), BatchHandle("gone").cancel()):
+            with pytest.raises(RequestFailed, match="no batch has the id 'gone'"):
+                await asked
+        with pytest.raises(ConfigurationError, match=r"add\(\): Part\(.*\) must be a list of jobs"):
+            await BatchHandle("some").add(Part(key="a"))  # type: ignore[arg-type]
+    async with fake() as bus:
+        await BatchHandle("some").add([Part(key="a")])
+        bus.assert_dispatched(Part)
+    with pytest.raises(ConfigurationError, match="of a SyncBus use dispatch_chain"):
+        await chain(Part(key="a")).dispatch(SyncBus(NOWHERE))  # type: ignore[arg-type]
 
 
 def test_fields_by_place_are_told_their_names() -> None:

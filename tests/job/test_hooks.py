@@ -64,6 +64,16 @@ def test_what_a_hook_raises_stops_nobody(caplog: pytest.LogCaptureFixture) -> No
     assert "a hook raised event=done id=1" in caplog.text
 
 
+def test_a_hook_that_exits_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    @on("done")
+    def leaves(event: JobEvent) -> None:
+        raise SystemExit(3)
+
+    fire(event("done"))
+    remove_hook(leaves)
+    assert "a hook raised event=done id=1" in caplog.text
+
+
 def test_an_event_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="there is no event 'finished'; use dispatched"):
         on("finished")

@@ -8,6 +8,7 @@ import pytest
 
 from routeq_mqtt import ConfigurationError, Job, middleware, remove_middleware
 from routeq_mqtt.job.middleware import Handler, around, wrapped
+from routeq_mqtt.testing import fake
 
 seen: list[str] = []
 
@@ -91,3 +92,26 @@ def test_an_object_with_an_async_call_will_do() -> None:
         middleware = [limiter]
 
     assert around(Limited) == (limiter,)
+
+
+async def forgets_to_wait(job: Job, go_on: Handler) -> object:
+    return go_on(job)
+
+
+class Forgotten(Job):
+    max_tries = 1
+    middleware = [forgets_to_wait]
+
+    async def handle(self) -> None:
+        raise AssertionError("it was not waited for")
+
+
+async def test_a_job_that_its_middleware_did_not_wait_for_is_not_done() -> None:
+    async with fake(run=True) as bus:
+        await bus.dispatch(Forgotten())
+        [record] = bus.failed
+    assert "returned go_on(job) without waiting for it; write: return await" in record.error
+
+
+def test_what_is_not_there_may_be_taken_away() -> None:
+    remove_middleware(forgets_to_wait)

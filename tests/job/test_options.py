@@ -144,8 +144,8 @@ def test_the_jobs_own_value_beats_the_flag_and_the_flag_the_default() -> None:
     assert policy(define(timeout=0), timeout=5).timeout is None
 
 
-def test_the_envelopes_wait_beats_the_classs_and_backoff_beats_retry_after() -> None:
-    job_class = define(backoff=[1, 2], retry_after=9)
+def test_the_envelopes_wait_beats_the_classs_and_its_backoff_beats_its_retry_after() -> None:
+    job_class = define(backoff=[1, 2])
     assert policy(job_class).backoff == [1, 2]
     assert policy(job_class, retry_after=4).backoff == 4
     assert policy(job_class, retry_after=4, backoff=5).backoff == 5

@@ -196,3 +196,29 @@ async def test_nothing_runs() -> None:
         await dispatch(Mail(to="ada"), run_at=time.time() - 5)
         assert [one.delay for one in bus.dispatched] == [None, pytest.approx(-5, abs=60)]
     assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"job": "Mail"}, "'Mail' must be a job class, not in quotes"),
+        ({"job": int}, "<class 'int'> must be a job class"),
+        ({"where": "a@b.c"}, "where='a@b.c' must be a function of a job"),
+        ({"queue": 5}, "queue=5 must be the name of a queue"),
+        ({"delay": "1"}, "delay='1' must be seconds"),
+    ],
+)
+async def test_a_slip_in_an_assertion_lets_no_test_pass(asked: dict[str, Any], error: str) -> None:
+    asked = {"job": Mail, **asked}
+    with fake() as bus:
+        for check in (bus.assert_dispatched, bus.assert_not_dispatched):
+            with pytest.raises(ConfigurationError, match=error):
+                check(**asked)
+        with pytest.raises(ConfigurationError, match="times=-1 must be a whole number"):
+            bus.assert_dispatched(Mail, times=-1)
+
+
+@pytest.mark.parametrize("wrong", [{"run": "yes"}, {"settings": 5}])
+def test_a_fake_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"fake: {next(iter(wrong))}="):
+        fake(**wrong).__enter__()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -261,6 +262,27 @@ async def test_time_only_goes_forward(bus: FakeBus) -> None:
         await bus.travel(-1)
     with pytest.raises(ConfigurationError, match="is past"):
         await bus.travel_to(datetime(2020, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("wrong", [timedelta(days=1), "5", None, True, float("nan"), 1e300])
+async def test_time_goes_to_a_moment_that_there_is(bus: FakeBus, wrong: Any) -> None:
+    for travel in (bus.travel, bus.travel_to):
+        with pytest.raises(ConfigurationError, match=r"^travel"):
+            await travel(wrong)
+    await dispatch(Charge(card="4711"))  # its clock is as it was
+
+
+async def test_who_waits_for_a_held_job_is_told_what_for(bus: FakeBus) -> None:
+    _, held = await chain(Breaks(), Sum(numbers=[1])).dispatch()
+    with pytest.raises(ResultTimeout, match=r"it is held; .* look at bus.failed"):
+        await bus.result(held)
+
+
+async def test_a_batch_that_is_over_is_not_called_off(bus: FakeBus) -> None:
+    over = await batch([]).dispatch()
+    assert not (await over.cancel()).called_off
+    await over.add([Sum(numbers=[1])])
+    assert (await over.progress()).done == 1
 
 
 def test_a_program_without_an_event_loop_runs_inline(bus: FakeBus) -> None:

@@ -1,0 +1,206 @@
+"""Batches as the scheduler has them: how far one is, and jobs that are added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.job.job import Job
+from routeq_mqtt.wire.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routeq_mqtt.bus.rpc import Requests
+    from routeq_mqtt.wire.envelope import Envelope
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchProgress:
+    """How far a batch is.
+
+    Attributes:
+        total: jobs that were added.
+        pending: those that are not over.
+        failed: those that ended as a failed record.
+        cancelled: those that were cancelled.
+        called_off: the batch was cancelled as a whole.
+        finished_at: UTC epoch seconds; None: it goes on.
+    """
+
+    id: str
+    name: str | None
+    total: int
+    pending: int
+    failed: int
+    cancelled: int
+    called_off: bool
+    finished_at: float | None
+
+    @property
+    def done(self) -> int:
+        """Jobs that did their work."""
+        return self.total - self.pending - self.failed - self.cancelled
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a plain map, `done` included."""
+        return {**asdict(self), "done": self.done}
+
+
+class Adds(Protocol):
+    """What jobs of a chain or a batch are stored with: a bus."""
+
+    def envelope(self, job: Job, *, delay: float | None = None) -> Envelope:
+        """See `Bus.envelope`."""
+
+    async def store(
+        self, envelopes: Sequence[Envelope], *, timeout: float | None = None, **more: object
+    ) -> list[str]:
+        """See `Bus.store`."""
+
+
+class Begins(Protocol):
+    """A `flows.Batch`, before it is dispatched."""
+
+    async def dispatch(self, bus: Any) -> Any:  # noqa: ANN401
+        """Store it; see `flows.Batch.dispatch`."""
+
+
+class Follows(Protocol):
+    """A `flows.Chain`, before it is dispatched."""
+
+    async def dispatch(self, bus: Any, *, delay: float | None = None) -> list[str]:  # noqa: ANN401
+        """Store it; see `flows.Chain.dispatch`."""
+
+
+class _Bus(Adds, Protocol):
+    @property
+    def requests(self) -> Requests: ...
+    async def batch_progress(self, id: str) -> BatchProgress: ...  # noqa: A002
+
+
+class Batches:
+    """The part of a bus that knows batches by their ids: a `SyncBus` has no use for a handle."""
+
+    async def dispatch_chain(
+        self: Adds, chain: Follows, *, delay: float | None = None
+    ) -> list[str]:
+        """Store a chain; the ids of its jobs. The same as ``chain(…).dispatch(bus)``."""
+        return await chain.dispatch(self, delay=delay)
+
+    async def dispatch_batch(self: Adds, batch: Begins) -> str:
+        """Store a batch; its id. The same as ``batch(…).dispatch(bus)``."""
+        return str((await batch.dispatch(self)).id)
+
+    async def batch_progress(self: _Bus, id: str) -> BatchProgress:  # noqa: A002 - its name everywhere
+        """How far a batch is.
+
+        Raises:
+            RequestFailed: there is none of this id; a batch is forgotten 7 days after its end.
+        """
+        return _progress(await self.requests.call("batch.show", id=_checked(id)))
+
+    async def cancel_batch(self: _Bus, id: str) -> BatchProgress:  # noqa: A002
+        """Cancel all jobs of a batch that are not over, and those that are added later.
+
+        One that is over stays as it is: `finished_at` is set, and `called_off` is not.
+
+        Raises:
+            RequestFailed: there is none of this id.
+        """
+        return _progress(await self.requests.call("batch.cancel", id=_checked(id)))
+
+    async def add_to_batch(self: _Bus, id: str, jobs: Iterable[Job]) -> list[str]:  # noqa: A002
+        """Add jobs to a batch, also to one that is over: its callbacks do not run again.
+
+        Raises:
+            RequestFailed: there is none of this id; nothing was added.
+        """
+        more = listed("batch: add()", jobs)
+        await self.batch_progress(id)  # or they would run, and be counted nowhere
+        return await add_jobs(self, id, more)
+
+
+def listed(where: str, jobs: Iterable[Job]) -> list[Job]:
+    """Jobs as a list.
+
+    Raises:
+        ConfigurationError: they are none; says which, and the mend.
+    """
+    if isinstance(jobs, Job) or not isinstance(jobs, Iterable):
+        raise ConfigurationError(f"{where}: {shown(jobs)} must be a list of jobs")
+    listed = list(jobs)
+    check_jobs(where, listed)
+    return listed
+
+
+def check_jobs(where: str, jobs: Sequence[object]) -> None:
+    """Refuse what is no job; raises as `listed` does."""
+    for job in jobs:
+        if isinstance(job, list | tuple):
+            raise ConfigurationError(
+                f"{where}: {shown(job)} is no job; name them one by one: *jobs"
+            )
+        if not isinstance(job, Job):
+            mend = f"; make one: {job.__name__}(…)" if isinstance(job, type) else ""
+            raise ConfigurationError(f"{where}: {shown(job)} is no job{mend}")
+
+
+async def add_jobs(
+    bus: Adds,
+    batch_id: str,
+    jobs: Sequence[Job],
+    *,
+    first: Sequence[Envelope] = (),
+    name: str | None = None,
+    whole: bool = False,
+) -> list[str]:
+    """Store jobs of a batch in messages of 500; `whole`: the last one closes the batch."""
+    ids: list[str] = []
+    for at in range(0, max(len(jobs), 1), _CHUNK):
+        envelopes = [part_of(bus.envelope(job), batch=batch_id) for job in jobs[at : at + _CHUNK]]
+        more: dict[str, Any] = {}
+        if whole:
+            is_open = at + _CHUNK < len(jobs)
+            more["batch"] = {"id": batch_id, "name": name, "open": is_open}
+        before = [] if at else first
+        if before or envelopes or more:
+            ids += (await bus.store([*before, *envelopes], **more))[len(before) :]
+    return ids
+
+
+def part_of(envelope: Envelope, **options: object) -> Envelope:
+    """An envelope that says where it belongs.
+
+    Raises:
+        ConfigurationError: its class may turn jobs away.
+    """
+    if "unique_key" in envelope.options:
+        raise ConfigurationError(
+            f"{envelope.job}: a job that is unique, debounced or throttled cannot be part of a "
+            "chain or a batch: it might be turned away, and the others would wait for it"
+        )
+    return envelope.evolve(options=envelope.options | options)
+
+
+def _checked(batch_id: str) -> str:
+    if not isinstance(batch_id, str) or not batch_id:
+        raise ConfigurationError(f"batch: id={shown(batch_id)} must be the id of a batch")
+    return batch_id
+
+
+def _progress(shown: dict[str, Any]) -> BatchProgress:
+    return BatchProgress(
+        id=shown["id"],
+        name=shown["name"],
+        total=shown["total"],
+        pending=shown["pending"],
+        failed=shown["failed"],
+        cancelled=shown["cancelled"],
+        called_off=bool(shown["called_off"]),
+        finished_at=shown["finished_at"],
+    )
