@@ -17,6 +17,7 @@ from routeq_mqtt.bus.sender import Sender
 from routeq_mqtt.bus.size import Sizes
 from routeq_mqtt.bus.within import Within
 from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
@@ -114,8 +115,17 @@ class Connected:
 
     @property
     def requests(self) -> Requests:
-        """Requests to the scheduler."""
-        _ = self.sender
+        """Requests to the scheduler.
+
+        Raises:
+            ConfigurationError: the bus lives in another event loop.
+        """
+        if not self.sender.link.is_ours:
+            raise ConfigurationError(
+                "this bus lives in another event loop; ask one of this loop: bus.handle(job_id). A "
+                "SyncBus has result(job_id), status(job_id), cancel(job_id), batch_progress(id) "
+                "and rollout_progress(id)"
+            )
         assert self._requests is not None  # noqa: S101 - made together with the sender
         return self._requests
 

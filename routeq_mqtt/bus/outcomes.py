@@ -59,7 +59,8 @@ class JobStatus:
         attempt: which attempt it is, where that is known.
         worker: that runs it.
         progress: of a running job that tells it.
-        reason, error: of a failed job.
+        reason, error: of a failed job; reason also of one that was cancelled with others: "with its
+            chain", "with its batch".
     """
 
     state: State
@@ -150,6 +151,7 @@ class Outcomes:
         if untold and timeout is None:
             raise NoResult(f"job {job_id} may end unheard: {_MEND}")
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        _ = self.requests  # in the wrong event loop it says so
         seen = False
         while True:
             await _connected(self, job_id, timeout, deadline)
@@ -229,7 +231,8 @@ def outcome_of(job_id: str, answer: dict[str, Any], guard: Guard = OPEN) -> Any:
         error = guard.error(answer, job_id)
         raise JobFailed(f"job {job_id} failed: {answer['reason']}: {error}")
     if state == "cancelled":
-        raise JobCancelled(f"job {job_id} was cancelled")
+        why = f" {answer['reason']}" if answer.get("reason") else ""
+        raise JobCancelled(f"job {job_id} was cancelled{why}")
     if "value" not in answer:
         raise NoResult(f"job {job_id} is done, and its result was not kept; {_MEND}")
     return unpack(guard.plain_result(answer["value"], job_id))

@@ -78,6 +78,7 @@ class Batches:
         """Forget batches that were over long ago; call off those that will not be complete."""
         await self._context.store.database.write(sql_special.OLD_BATCHES, [(now - _KEPT,)])
         if await drop_incomplete(self._context.store.database, now):
+            await self._context.results.look()
             self._context.parked.fire()
 
 

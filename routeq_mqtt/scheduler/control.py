@@ -64,6 +64,7 @@ class Control:
         for job_id, fate in fates.items():
             if fate == "asked":
                 self._publish("cancel", job_id, context.clock.now())
+        await context.results.look()  # others of its chain or its batch went with it
         context.parked.fire()  # the end of a job may be what others wait for
         return dict(fates)
 
@@ -107,6 +108,8 @@ class Control:
         queue = check_queue_name(args["queue"], "purge: queue")
         purged = await context.orders.purge(queue, context.clock.now())
         context.hook("purged")
+        await context.results.look()
+        context.parked.fire()
         connection = await context.link.ready()
         await connection.publish(context.topics.order("purge", queue), b"{}")
         if context.surroundings.shares_queue:

@@ -54,6 +54,7 @@ class Expirer:
             now = context.clock.now()
             while ids := await context.store.expire(now, _BATCH):
                 context.results.ended(ids)
+                await context.results.look()  # an aborted rollout went with them
                 context.parked.fire()
             following, any_left = await context.store.next_expiry(now)
         except BaseException:

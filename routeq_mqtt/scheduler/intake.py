@@ -109,7 +109,7 @@ class Intake:
         self._moved.fire()
         if len(self._waiting) <= _LOW:
             connection.resume()
-        self._tell(commit)
+        await self._tell(commit)
 
     async def take(self, envelope: Envelope) -> None:
         """Take in a job of the scheduler's own; one whose id is known already changes nothing.
@@ -123,7 +123,7 @@ class Intake:
         add_job(commit, envelope, job_id, queue, self._context.clock, durable=True)
         await self._store_once(commit)
         await self._publisher.count()
-        self._tell(commit)
+        await self._tell(commit)
 
     async def _stored(self, taken: Sequence[Waiting]) -> Commit:
         """Store messages; while the disk is full or read-only, they wait at the broker."""
@@ -185,7 +185,7 @@ class Intake:
         recent = set(self._tagged)
         return [packet_id for packet_id in old if packet_id not in recent]
 
-    def _tell(self, commit: Commit) -> None:
+    async def _tell(self, commit: Commit) -> None:
         self._context.results.ended(commit.ended())
         for request in commit.replies:
             ids = [commit.admitted.get(job_id, job_id) for job_id in request["taken"]]
@@ -195,3 +195,5 @@ class Intake:
         if commit.may_expire():
             self._context.expiring = True
         self._context.parked.fire()
+        if commit.failed or commit.cancelled:
+            await self._context.results.look()  # a chain, or an aborted rollout, went with them

@@ -61,9 +61,11 @@ class Purger:
             raise ConnectionLost(f"lost while queue {self._queue} was purged")
         given, self._taken = self._taken, []
         taken = [message for message in given if message.topic != self._mark]
-        rows = [outcome for message in taken if (outcome := _stored(message)) is not None]
+        rows = [outcome for message in taken if (outcome := _told(message)) is not None]
         if rows:
+            # A tombstone for each, as for any cancelled job: somebody may wait for its result.
             await self._context.orders.cancelled(rows, self._context.clock.now())
+            self._context.results.ended(job_id for job_id, _ in rows)
         for message in given:
             connection.acknowledge(message)
         return len(taken)
@@ -74,10 +76,10 @@ class Purger:
             self._marked.set_result(None)
 
 
-def _stored(message: Message) -> tuple[str, int] | None:
-    """Id and attempt of a job that has a row with us."""
+def _told(message: Message) -> tuple[str, int] | None:
+    """Id and attempt of a job that somebody knows by its id."""
     try:
         envelope = Envelope.decode(message.payload)
     except UnreadableMessage:
         return None
-    return (envelope.id, envelope.attempt) if envelope.id and envelope.stored else None
+    return (envelope.id, envelope.attempt) if envelope.id else None

@@ -187,7 +187,9 @@ class Registrar:
         raise ValueError("name ids, or say all")
 
     async def _failed_forget(self, args: dict[str, Any]) -> object:
-        return {"forgotten": await self._context.store.failed_forget(await self._chosen(args))}
+        forgotten = await self._context.store.failed_forget(await self._chosen(args))
+        await self._context.results.look()  # what waited behind them in a chain went, too
+        return {"forgotten": forgotten}
 
     async def _failed_flush(self, args: dict[str, Any]) -> object:
         return {"forgotten": await self._context.store.failed_flush(args.get("queue"))}

@@ -8,6 +8,7 @@ the scheduler asks again.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.scheduler import sql
@@ -65,6 +66,12 @@ class Results:
                 if not future.done():
                     future.set_result(None)
 
+    async def look(self) -> None:
+        """Tell those whose jobs ended with others: with their chain, their batch, their queue."""
+        if self._waiting:
+            ids = json.dumps(list(self._waiting))
+            self.ended([str(row[0]) for row in await self._db.read(sql.ENDED_OF, (ids,))])
+
     async def purge(self, now: float) -> None:
         """Forget results whose time is over."""
         await self._db.write(sql.PURGE_RESULTS, [(now,)])
@@ -108,8 +115,9 @@ class Results:
         if not rows:
             return {"state": "unknown"}
         state, attempt, outcome = rows[0]
-        if state == "done":
-            return {"state": outcome or "done", "attempt": attempt}
+        if state == "done" and outcome is not None:
+            why = {} if outcome == "cancelled" else {"reason": outcome}
+            return {"state": "cancelled", "attempt": attempt, **why}
         return {"state": _STATES.get(state, state), "attempt": attempt}
 
     async def _status(self, args: dict[str, Any]) -> Answer:

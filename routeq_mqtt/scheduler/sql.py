@@ -65,6 +65,7 @@ WHERE excluded.attempt >= results.attempt
 """
 RESULT = "SELECT attempt, value FROM results WHERE id = ? AND expires_at > ?"
 PURGE_RESULTS = "DELETE FROM results WHERE expires_at <= ?"
+ENDED_OF = "SELECT id FROM jobs WHERE state = 'done' AND id IN (SELECT value FROM json_each(?))"
 ROW_STATE = "SELECT state, attempt, outcome FROM jobs WHERE id = ?"
 
 READ_SEQ = "SELECT value FROM meta WHERE key = 'seq'"

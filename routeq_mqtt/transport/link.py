@@ -78,6 +78,11 @@ class Link:
             name = f"link-{self.options.client_id}"
             self._task = asyncio.create_task(self._keep_connected(), name=name)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it lives in the running event loop: nothing of it can be awaited elsewhere."""
+        return self._ready.get_loop() is asyncio.get_running_loop()
+
     async def ready(self) -> Connection:
         """Wait for a connection that is set up."""
         while True:

@@ -8,7 +8,17 @@ from decimal import Decimal
 
 import pytest
 
-from routeq_mqtt import JobCancelled, JobFailed, NoResult, Progress, ResultTimeout, SyncBus
+from routeq_mqtt import (
+    ConfigurationError,
+    JobCancelled,
+    JobFailed,
+    NoResult,
+    Progress,
+    ResultTimeout,
+    SyncBus,
+    batch,
+    chain,
+)
 from routeq_mqtt.settings import Settings
 from routeq_mqtt.transport.seam import Message
 from tests.bed.bed import Bed
@@ -83,6 +93,29 @@ async def test_who_waits_learns_that_a_job_failed_or_was_cancelled(bed: Bed) -> 
             await ticket.cancel()
             with pytest.raises(JobCancelled):
                 await waiting
+
+
+async def test_who_waits_is_told_at_once_of_jobs_that_end_with_others(bed: Bed) -> None:
+    """Purged with their queue, cancelled with their chain or their batch: nobody waits on."""
+    await bed.scheduler()
+    async with bed.bus() as bus:
+        await bus.pause("default")  # the embedded broker gets none of it
+        purged = await bus.dispatch(Adds(a=1, b=2), queue="purged")
+        stored = await bus.dispatch(Adds(a=1, b=2), queue="purged", confirm="stored")
+        first, last = await chain(Adds(a=1, b=2), Adds(a=3, b=4)).dispatch(bus, delay=3600)
+        member = Adds(a=1, b=2)
+        whole = await batch([member]).dispatch(bus)
+        ids = (purged, stored, last, str(member.job_id))
+        waiting = [asyncio.create_task(bus.result(job_id, TIMEOUT)) for job_id in ids]
+        await bed.ask_until(bus, "status", lambda known: known["state"] == "held", id=last)
+        assert await bus.purge("purged") == 2
+        await bus.cancel(first)
+        await whole.cancel()
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in done] == [JobCancelled] * 4
+        assert "was cancelled with its chain" in str(done[2])
+        status = await bus.status(last)
+        assert (status.state, status.reason) == ("cancelled", "with its chain")
 
 
 async def test_what_was_not_kept_is_said_to_be_done(bed: Bed) -> None:
@@ -167,3 +200,12 @@ async def test_a_program_without_an_event_loop_gets_results_too(bed: Bed) -> Non
             return bus.result(bus.dispatch(Adds(a="a", b="b")), TIMEOUT)
 
     assert await asyncio.to_thread(program) == "ab"
+
+
+async def test_what_a_syncbus_gave_is_not_asked_for_in_another_event_loop(bed: Bed) -> None:
+    await bed.scheduler()
+    with SyncBus(settings=Settings(url=bed.url)) as bus:
+        ticket = await asyncio.to_thread(bus.dispatch, Adds(a="a", b="b"))
+        for asked in (ticket.result(TIMEOUT), ticket.status(), ticket.cancel()):
+            with pytest.raises(ConfigurationError, match=r"SyncBus has result\(job_id\), status"):
+                await asked

@@ -98,7 +98,7 @@ def test_a_base_may_say_half_of_what_its_classes_say() -> None:
         (lambda: every(minutes=5, name="")(define()), "name='' must be a printable text"),
         (lambda: every(days=1e9)(define()), "must be 1 second to 100 years"),
         (call(cron("0 3 * * *"), len), "is no job class; put the decorator above a class"),
-        (lambda: cron(define()), "is no expression; write for example @cron"),
+        (call(cron, define()), "is no expression; write for example @cron"),
         (call(cron, 5), "cron: 5 is no expression"),
         (call(middleware, takes_a_job), "must take a job and go_on"),
         (call(Exponential, jitter="no"), "jitter='no' must be True or False"),
