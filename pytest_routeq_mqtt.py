@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.testing import FakeBus
 
 _STARTS_WITHIN = 30.0
+_MARK = "routeq_fake"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,13 +29,27 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a test that is marked its fake, also where it does not name the fixture."""
+    names = getattr(item, "fixturenames", None)
+    if names is not None and item.get_closest_marker(_MARK) and _MARK not in names:
+        names.insert(0, _MARK)
+
+
 @pytest.fixture
 def routeq_fake(request: pytest.FixtureRequest) -> Iterator[FakeBus]:
     """A fake bus in place of the real one; ``@pytest.mark.routeq_fake(run=True)`` runs its jobs."""
     from routeq_mqtt.testing import fake
 
-    mark = request.node.get_closest_marker("routeq_fake")
-    with fake(**(mark.kwargs if mark else {})) as bus:
+    mark = request.node.get_closest_marker(_MARK)
+    how = mark.kwargs if mark else {}
+    if mark and (mark.args or how.keys() - {"run", "settings"}):
+        said = ", ".join([*map(repr, mark.args), *(f"{name}={how[name]!r}" for name in how)])
+        pytest.fail(
+            f"@pytest.mark.routeq_fake({said}) takes run=True or settings=Settings(…)",
+            pytrace=False,
+        )
+    with fake(**how) as bus:
         yield bus
 
 

@@ -16,6 +16,7 @@ from tests.bed.process import Process
 from tests.faults.test_features import insist
 from tests.features.jobs import Install, Latest, OneWaits, PerDevice, Rated, Seldom, Step
 from tests.features.result_jobs import Adds
+from tests.features.test_flows import over
 
 APPS = ("--app", "tests.features.jobs", "--app", "tests.features.result_jobs")
 
@@ -88,7 +89,13 @@ async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(bed: Bed) 
         runs = await bus.dispatch(Step(key="never", gate="never"), confirm="stored")
         later = await bus.dispatch(Report(key="never"), delay=3600, confirm="stored")
         await bus.bulk([Report(key="never") for _ in range(3)], "rubbish", confirm="stored")
-        await bed.recorder.count("waits", 1)
+        whole = await (
+            batch(Step(key="never", gate="never") for _ in range(2))
+            .then(Report(key="never"))
+            .finally_(Report(key="finally"))
+            .dispatch(bus)
+        )
+        await bed.recorder.count("waits", 3)
         await first.stop()
 
         await _ordered(bed, bus, "ordered", "queue.pause", queue="quiet")
@@ -100,16 +107,20 @@ async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(bed: Bed) 
         await _ordered(bed, bus, "withdrawn", "worker.undrain", worker="gateway-1")
         await worker.says("drained gateway-1: no")
         await _ordered(bed, bus, "obeyed", "cancel", ids=[runs])
+        await _ordered(bed, bus, "batch called off", "batch.cancel", id=whole.id)
 
         await bed.scheduler()
         await insist(lambda: bus.dispatch(Report(key="quiet"), queue="quiet", confirm="stored"))
         await bus.dispatch(Report(key="other"))
-        await bed.recorder.count("ran", 1)
+        await bed.recorder.wait(lambda: bed.recorder.ran().keys() >= {"other", "finally"})
+        assert "quiet" not in bed.recorder.ran()
         await bus.resume("quiet")
-        await bed.recorder.count("ran", 2)
+        await bed.recorder.wait(lambda: "quiet" in bed.recorder.ran())
+        progress = await over(whole)
+        assert (progress.cancelled, progress.called_off) == (2, True)
         await bed.ask_until(bus, "sizes", lambda sizes: "rubbish" not in sizes)
         assert await bus.cancel(later) == await bus.cancel(runs) == "over"
-    assert [event["key"] for event in bed.recorder.named("ran")] == ["other", "quiet"]
+    assert bed.recorder.ran() == {"other": 1, "finally": 1, "quiet": 1}
 
 
 async def _ordered(bed: Bed, bus: Bus, step: str, method: str, **args: Any) -> None:

@@ -249,3 +249,17 @@ async def test_what_has_the_same_limits_goes_in_order_of_arrival_from_queue_to_q
     assert (await limits.grant(1.0))[0] == 3
     assert await parked(store) == ["0", "2"]
     assert [one.id for one in await store.parked("r", 10)] == ["1"]
+
+
+async def test_beside_another_version_of_its_class_a_job_s_own_number_decides(store: Store) -> None:
+    rows = [row("old 1", slots("k", 1)), row("old 2", slots("k", 1))]
+    limits = await waiting(store, *rows)
+    await limits.grant(1.0)
+    assert await parked(store) == ["old 1"]
+    new = [row(f"new {number}", slots("k", 3)) for number in range(3)]
+    limits = await waiting(store, *new)
+    await limits.grant(2.0)
+    assert await parked(store) == ["old 1", "new 0", "new 1"]  # three at once, the old one counted
+    await store.done([("old 1", 1), ("new 0", 1)], 3.0)
+    await limits.grant(3.0)
+    assert await parked(store) == ["new 1", "new 2"]  # old 2 waits until it is alone

@@ -50,6 +50,24 @@ def test_a_cron_expression_follows_its_time_zone_through_daylight_saving() -> No
     assert next(schedule.before(summer - 1)) == winter
 
 
+@pytest.mark.parametrize("missed", ["skip", "once", "all"])
+def test_the_days_of_the_clock_change_have_their_ticks_whatever_was_missed(missed: str) -> None:
+    """Of 2026, Europe/Berlin: the time that does not exist, and the hour that exists twice."""
+    spring, autumn = epoch(2026, 3, 29, 1), epoch(2026, 10, 25, 0, 30)
+    for tick, cron in ((spring, "30 2 * * *"), (autumn, "30 2 * * *")):
+        daily = {"cron": cron, "timezone": "Europe/Berlin", "missed": missed}
+        one = entry(tick, **daily)
+        assert one.schedule.after(tick - 3600) == tick
+        assert one.schedule.after(tick) > tick + 22 * 3600  # not again in the second hour
+        assert due_ticks(one, tick + 1)[0] == [tick]
+        assert due_ticks(one, tick + 4 * 3600)[0] == ([] if missed == "skip" else [tick])
+    each_hour = {"cron": "0 * * * *", "timezone": "Europe/Berlin", "missed": missed}
+    for first in (epoch(2026, 3, 28, 23), epoch(2026, 10, 24, 23)):
+        hours = [first + hour * 3600 for hour in range(6)]
+        made_up, following = due_ticks(entry(first, **each_hour), hours[-1] + 1)
+        assert (made_up, following) == (hours if missed == "all" else hours[-1:], first + 6 * 3600)
+
+
 @pytest.mark.parametrize(
     ("missed", "ticks"), [("all", [60, 120, 180, 240]), ("once", [240]), ("skip", [])]
 )

@@ -115,6 +115,37 @@ def test_its_url_is_gone_afterwards():
 
 
 @pytest.mark.slow
+def test_a_mark_gives_its_test_a_fake_and_a_wrong_one_says_so(tmp_path: Path) -> None:
+    (tmp_path / "test_marks.py").write_text(
+        """
+import pytest
+
+from routeq_mqtt import default_bus
+
+
+@pytest.mark.routeq_fake(run=True)
+@pytest.mark.asyncio
+async def test_without_the_fixture():
+    assert default_bus().failed == []
+
+
+@pytest.mark.routeq_fake(True)
+def test_by_place(routeq_fake):
+    pass
+
+
+@pytest.mark.routeq_fake(runs=True)
+def test_misspelt(routeq_fake):
+    pass
+"""
+    )
+    printed = run_pytest(tmp_path, "-q")
+    assert "1 passed, 2 errors" in printed, printed
+    assert "@pytest.mark.routeq_fake(True) takes run=True" in printed
+    assert "@pytest.mark.routeq_fake(runs=True) takes run=True" in printed
+
+
+@pytest.mark.slow
 def test_without_the_broker_its_tests_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "test_skip.py").write_text("def test_broker(routeq_bus):\n    assert False\n")
     printed = run_pytest(tmp_path, "-q", "-rs", conftest=_NO_BROKER)
