@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from routeq_broker.clients import Clients
 from routeq_broker.connection import Connection
 from routeq_broker.doorkeeper import Doorkeeper
 from routeq_broker.errors import AddressInUse, BrokerError
@@ -78,6 +79,7 @@ class Broker:
         self._journal: SqliteJournal | None = None
         self._handler: Handler | None = None
         self._router: Router | None = None
+        self._clients: Clients | None = None
         self._saying: asyncio.TimerHandle | None = None
         self._said = b""
 
@@ -110,18 +112,22 @@ class Broker:
         loaded = None
         if self._db is not None:
             self._journal, loaded = await SqliteJournal.open(self._db)
+        journal = self._journal or NoJournal()
         self._router = Router(
-            self._journal or NoJournal(),
+            journal, self._policy, queue_prefix=self._prefix, changed=self._changed
+        )
+        self._clients = Clients(
+            self._router,
+            journal,
             self._policy,
-            queue_prefix=self._prefix,
             grace=self._grace,
             window=self._window,
-            changed=self._changed,
             rights=self._doorkeeper.rights,
         )
         if loaded is not None:
-            self._router.load(loaded, grace=self._restart_grace)
+            self._clients.load(loaded, grace=self._restart_grace)
         handler = self._handler = Handler(
+            self._clients,
             self._router,
             window_topic=f"{self._status_topic}/window",
             back_topic=f"{self._status_topic}/back",
@@ -162,8 +168,8 @@ class Broker:
                 if connection.session is not None:
                     connection.session.connection = None  # its messages stay reserved for it
                 connection.close()
-        if self._router is not None:
-            for session in self._router.sessions.values():
+        if self._clients is not None:
+            for session in self._clients.sessions.values():
                 session.stop_reserving()
         if self._server is not None:
             await self._server.wait_closed()

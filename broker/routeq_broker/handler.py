@@ -10,6 +10,7 @@ from routeq_broker import packets
 from routeq_broker.errors import NotAdmitted, ProtocolError
 
 if TYPE_CHECKING:
+    from routeq_broker.clients import Clients
     from routeq_broker.connection import Connection
     from routeq_broker.doorkeeper import Doorkeeper
     from routeq_broker.router import Router
@@ -25,6 +26,7 @@ class Handler:
     """Takes packets from connections to the router.
 
     Args:
+        clients: who come and go.
         router: where messages go.
         window_topic: where a session says how many queue messages it may hold at once.
         back_topic: where a session gives queue messages back: their packet ids, two bytes each.
@@ -32,9 +34,16 @@ class Handler:
     """
 
     def __init__(
-        self, router: Router, *, window_topic: str, back_topic: str, doorkeeper: Doorkeeper
+        self,
+        clients: Clients,
+        router: Router,
+        *,
+        window_topic: str,
+        back_topic: str,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self.connections: set[Connection] = set()
+        self._clients = clients
         self._router = router
         self._window_topic = window_topic
         self._back_topic = back_topic
@@ -50,7 +59,7 @@ class Handler:
         session = connection.session
         will = None if connection.polite else connection.will
         if session is not None and session.connection is connection:
-            self._router.left(session, polite=connection.polite)
+            self._clients.left(session, polite=connection.polite)
         if will is not None:
             topic, payload, qos, retain = will
             self._router.publish(topic, payload, qos=qos, retain=retain)
@@ -137,7 +146,7 @@ class Handler:
         connection.session = session
         connection.send(packets.connack(session_present=present))
         connection.keep_alive(header.keep_alive)
-        self._router.resume(session)
+        self._clients.resume(session)
 
     def _admit(
         self, connection: Connection, connect: packets.Connect, client_id: str
@@ -162,7 +171,9 @@ class Handler:
                     packets.NOT_AUTHORIZED,
                 )
         clean = bool(header.clean_session_flag)
-        arrived = self._router.arrived(connection, client_id, clean=clean, user=user, rights=rights)
+        arrived = self._clients.arrived(
+            connection, client_id, clean=clean, user=user, rights=rights
+        )
         connection.will = will
         return arrived
 
@@ -205,7 +216,7 @@ class Handler:
     def _set_window(self, connection: Connection, payload: bytes) -> None:
         session = connection.session
         if session is not None and payload.isdigit() and int(payload) <= 60_000:
-            self._router.set_window(session, int(payload))
+            self._clients.set_window(session, int(payload))
         else:
             log.warning("client=%s window=%r is no number", connection.client_id, payload[:20])
 
@@ -213,6 +224,6 @@ class Handler:
         session = connection.session
         if session is not None and len(payload) % 2 == 0:
             mids = [int.from_bytes(payload[at : at + 2], "big") for at in range(0, len(payload), 2)]
-            self._router.give_back(session, mids)
+            self._clients.give_back(session, mids)
         else:
             log.warning("client=%s back=%r: no packet ids", connection.client_id, payload[:20])

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from routeq_broker import packets
+from routeq_broker.matching import split_share
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,6 +69,15 @@ class Session:
     def load(self) -> float:
         """How full its window is."""
         return self.from_queues / max(1, self.window)
+
+    def may_subscribe(self, name: str) -> bool:
+        """Whether it may have a filter; with wildcards always, since each topic is checked."""
+        share = split_share(name)
+        if self.rights is None:
+            return True
+        if share is not None:
+            return self.rights.may_share(share[1])
+        return "+" in name or "#" in name or self.rights.may_read(name)
 
     def may_read(self, topic: str) -> bool:
         """Whether its client may get messages of a topic."""
