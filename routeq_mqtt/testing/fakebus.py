@@ -23,7 +23,8 @@ from routeq_mqtt.testing.arguments import check_fake, check_moment, check_second
 from routeq_mqtt.testing.assertions import Assertions
 from routeq_mqtt.testing.decisions import unknown
 from routeq_mqtt.testing.dispatched import Dispatched
-from routeq_mqtt.testing.inline import Inline, TravelClock, due_at
+from routeq_mqtt.testing.inline import Inline, due_at
+from routeq_mqtt.testing.travel import TravelClock
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.names import check_queue_name
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import heapq
-import threading
-from collections import deque
-from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.testing.decisions import Decisions
+from routeq_mqtt.testing.todo import MOST_RUNS, Todo, endless, running
+from routeq_mqtt.testing.travel import TravelClock
 from routeq_mqtt.transport.seam import Message
 from routeq_mqtt.worker.executor import Executor, Limits, Reporter
 from routeq_mqtt.worker.held import Held
@@ -20,43 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.bus.events import Events
-    from routeq_mqtt.clock import Clock
     from routeq_mqtt.testing.decisions import How
     from routeq_mqtt.transport.seam import Connection
     from routeq_mqtt.wire.envelope import Envelope
     from routeq_mqtt.wire.record import FailedRecord
-
-_MOST_RUNS = 1_000
-"""Runs that jobs may ask for within one dispatch, before it is taken for one without an end."""
-
-
-class TravelClock:
-    """A clock that can be put forward.
-
-    Args:
-        base: that it goes with.
-    """
-
-    def __init__(self, base: Clock) -> None:
-        self._base = base
-        self._ahead = 0.0
-        self._stopped_at: float | None = None
-
-    def now(self) -> float:
-        """UTC epoch seconds."""
-        return self._base.now() + self._ahead if self._stopped_at is None else self._stopped_at
-
-    def monotonic(self) -> float:
-        """Seconds that only ever grow."""
-        return self._base.monotonic() + self._ahead
-
-    def forward(self, seconds: float) -> None:
-        """Put it forward."""
-        self._ahead += seconds
-
-    def stop_at(self, when: float | None) -> None:
-        """Let it stand still at UTC epoch seconds; None: go on where it would be."""
-        self._stopped_at = when
 
 
 class Inline:
@@ -101,9 +66,9 @@ class Inline:
                 due.append(envelope)
             else:
                 self._keep(envelope, at)
-        outer = _running.get()
+        outer = running.get()
         if due and (outer is None or not outer.add(due)):
-            await self._run_all(_Todo(due))
+            await self._run_all(Todo(due))
 
     async def travel(self, target: float) -> None:
         """Run what is due until `target` (UTC epoch seconds), in order, each at its time."""
@@ -114,7 +79,7 @@ class Inline:
                 now = max(now, at)
                 # Still while a job runs, or what it dispatches would be due after the end.
                 self._clock.stop_at(now)
-                await self._run_all(_Todo([envelope]))
+                await self._run_all(Todo([envelope]))
         finally:
             self._clock.stop_at(None)
             self._clock.forward(target - before)
@@ -170,13 +135,13 @@ class Inline:
     def _keep(self, envelope: Envelope, at: float) -> None:
         heapq.heappush(self._delayed, (at, next(self._numbers), envelope))
 
-    async def _run_all(self, todo: _Todo) -> None:
-        token = _running.set(todo)
+    async def _run_all(self, todo: Todo) -> None:
+        token = running.set(todo)
         try:
             while (envelope := todo.next()) is not None:
                 await self._run(envelope)
         finally:
-            _running.reset(token)
+            running.reset(token)
             todo.close()
 
     async def _run(self, envelope: Envelope) -> None:
@@ -186,7 +151,7 @@ class Inline:
         options = {**envelope.options, "admitted": True}
         envelope = envelope.evolve(delay=None, run_at=None, options=options)
         try:
-            for _ in range(_MOST_RUNS):
+            for _ in range(MOST_RUNS):
                 self._tell(envelope, "started")
                 self.decisions.started(envelope)
                 outcome = await executor.execute(_held(envelope))
@@ -200,7 +165,7 @@ class Inline:
                 clock.forward(outcome.delay)
                 envelope = outcome.envelope
             else:
-                raise _endless(envelope.job)
+                raise endless(envelope.job)
         finally:
             executor.close()
         await self._end(str(envelope.id), outcome)
@@ -226,43 +191,6 @@ class Inline:
             self.ended[job_id] = {"state": "done", **value}
 
 
-class _Todo:
-    """Jobs that one dispatch brings with it: its own, and those that they dispatch."""
-
-    def __init__(self, first: Sequence[Envelope]) -> None:
-        self._jobs = deque(first)
-        self._asked = 0
-        self._endless: ConfigurationError | None = None
-        self._open = True
-        self._lock = threading.Lock()  # a plain function dispatches from its own thread
-
-    def add(self, jobs: Sequence[Envelope]) -> bool:
-        """Add jobs; False: it is over, as for a task that outlived its job."""
-        with self._lock:
-            if self._open:
-                self._jobs.extend(jobs)
-                self._asked += len(jobs)
-                if self._asked > _MOST_RUNS:
-                    self._endless = _endless(jobs[0].job)
-            return self._open
-
-    def next(self) -> Envelope | None:
-        """The next job; None: it is over.
-
-        Raises:
-            ConfigurationError: there were too many.
-        """
-        with self._lock:
-            if self._endless is not None:
-                raise self._endless
-            self._open = bool(self._jobs)
-            return self._jobs.popleft() if self._jobs else None
-
-    def close(self) -> None:
-        """Take no more."""
-        self._open = False
-
-
 class _Nobody:
     """Holds a job that no broker waits for."""
 
@@ -275,10 +203,6 @@ class _Nobody:
 
     async def until_owned(self, held: Held) -> None:
         """It is."""
-
-
-_running: ContextVar[_Todo | None] = ContextVar("routeq_inline", default=None)
-"""What the running job's own dispatches are added to."""
 
 
 def due_at(envelope: Envelope, now: float) -> float | None:
@@ -300,10 +224,3 @@ def _no_reporter(held: Held) -> Reporter:  # noqa: ARG001, RUF100 - as an execut
         """Nobody listens."""
 
     return report
-
-
-def _endless(name: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"fake(run=True): {name} has asked for more than {_MOST_RUNS} runs in one dispatch; jobs "
-        "that come back without end need a delay, and time travel"
-    )

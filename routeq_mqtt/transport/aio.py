@@ -20,7 +20,6 @@ import asyncio
 import itertools
 import os
 import socket
-import ssl
 import time
 from collections import deque
 from dataclasses import replace
@@ -38,6 +37,7 @@ from routeq_mqtt.errors import ConfigurationError, ConnectionFailed, ConnectionL
 from routeq_mqtt.signal import Signal
 from routeq_mqtt.transport import codec, mends
 from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
+from routeq_mqtt.transport.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +95,7 @@ class _Client(aiomqtt.Client):
             will=_will(options),
             transport="tcp" if address.websocket_path is None else "websockets",
             websocket_path=address.websocket_path,
-            tls_context=_tls(address),
+            tls_context=tls_context(address),
         )
         self.keep_alive = options.keep_alive
         self.mqtt5 = mqtt5
@@ -581,7 +581,7 @@ class AioTransport:
     def __init__(self, address: BrokerAddress, *, connect_timeout: float = 5.0) -> None:
         self.address = address
         self.connect_timeout = connect_timeout
-        _tls(address)  # what is wrong with its files shows now, and not at some reconnect
+        tls_context(address)  # what is wrong with its files shows now, and not at some reconnect
         self._mqtt5: bool | None = {"5": True, "3.1.1": False, "auto": None}[address.protocol]
 
     def without_credentials(self) -> AioTransport:
@@ -663,23 +663,3 @@ def _connect_properties(options: ConnectOptions) -> Properties:
 def _will(options: ConnectOptions) -> aiomqtt.Will | None:
     will = options.will
     return None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain)
-
-
-def _tls(address: BrokerAddress) -> ssl.SSLContext | None:
-    """Read at each connect, so that certificates can be renewed while we run."""
-    if not address.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=address.ca_file)
-        if address.cert_file is not None:
-            context.load_cert_chain(address.cert_file, address.key_file, password=_no_passphrase)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"TLS with ca_file={address.ca_file} cert_file={address.cert_file} "
-            f"key_file={address.key_file}: {error}"
-        ) from None
-    return context
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key is encrypted; it must be readable without asking")
