@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.controls import Fate
     from routeq_mqtt.bus.rpc import Requests
     from routeq_mqtt.bus.sender import Sender
+    from routeq_mqtt.presence.status import SchedulerStatus
     from routeq_mqtt.security.guard import Guard
 
 State = Literal[
@@ -35,6 +36,10 @@ _ASK_AGAIN = 30.0
 """Seconds after which an open request is made again, should its reply have got lost."""
 
 _PAUSE = 0.5
+
+_GRACE = 1.0
+"""Seconds beyond the time-out, for a scheduler that answers when that is over."""
+
 _MEND = "set result_ttl in its class, in seconds, or at its dispatch"
 
 
@@ -163,6 +168,8 @@ class Outcomes:
                 return outcome_of(job_id, answer, self.guard)
             if time.monotonic() >= deadline:
                 hint = f", or has ended unheard: {_MEND}" if untold else ""
+                if _is_away(self.sender.surroundings.scheduler):
+                    hint = "; nobody can tell while the scheduler is away: routeq-mqtt scheduler"
                 raise ResultTimeout(f"job {job_id} has not ended within {timeout} s{hint}")
 
     async def status(self: _Asks, job_id: str) -> JobStatus:
@@ -206,7 +213,11 @@ async def _ask(bus: _Asks, job_id: str, wait: float, *, seen: bool) -> dict[str,
     )
     changed = asyncio.create_task(around.scheduler_changed.wait())
     try:
-        await asyncio.wait({request, changed, connection.lost}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {request, changed, connection.lost},
+            timeout=wait if _is_away(around.scheduler) else wait + _GRACE,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         if not request.done():
             return {"state": "pending"}
         return dict(request.result())
@@ -222,6 +233,10 @@ async def _ask(bus: _Asks, job_id: str, wait: float, *, seen: bool) -> dict[str,
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+def _is_away(scheduler: SchedulerStatus | None) -> bool:
+    return scheduler is not None and scheduler.state != "online"
 
 
 def outcome_of(job_id: str, answer: dict[str, Any], guard: Guard = OPEN) -> Any:  # noqa: ANN401

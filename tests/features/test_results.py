@@ -158,6 +158,19 @@ async def test_who_waits_outlives_the_scheduler_and_the_broker(bed: Bed) -> None
         assert await waiting == 4
 
 
+async def test_who_waits_is_told_that_the_scheduler_is_away(bed: Bed) -> None:
+    scheduler = await bed.scheduler()
+    async with bed.bus() as bus:
+        ticket = await bus.dispatch(Adds(a=1, b=2), delay=3600, confirm="stored")
+        changed = bus.sender.surroundings.scheduler_changed
+        since = changed.fired
+        await scheduler.kill()
+        await changed.wait(TIMEOUT, since=since)
+        for timeout in (0, 0.1):
+            with pytest.raises(ResultTimeout, match="nobody can tell while the scheduler is away"):
+                await ticket.result(timeout)
+
+
 async def test_progress_is_in_the_status_and_among_the_events(bed: Bed) -> None:
     await bed.scheduler()
     await bed.worker("default", *APP)
