@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from dotenv.parser import Binding
 
 PREFIX = "ROUTEQ_"
 ENV_FILE = "ROUTEQ_ENV_FILE"
+
+_MEND = f"name a file of lines such as {PREFIX}URL=mqtt://127.0.0.1:1883"
 
 
 def environment() -> dict[str, str]:
@@ -23,30 +27,46 @@ def environment() -> dict[str, str]:
     environment beats the file.
 
     Raises:
-        ConfigurationError: the file that ``ROUTEQ_ENV_FILE`` names cannot be read, or one of its
-            lines that is meant for us.
+        ConfigurationError: the file that ``ROUTEQ_ENV_FILE`` names cannot be read, is plainly
+            something else, or one of its lines that is meant for us is none.
     """
     named = os.environ.get(ENV_FILE)
     path = Path(".env" if named is None else named)
     if named == "" or (named is None and not path.is_file()):
         return dict(os.environ)
-    return {**_read(path), **os.environ}
+    lines = _read(path)
+    for line in lines:
+        if line.error:
+            _refuse(path, line.original.line, line.original.string)
+    ours = [line for line in lines if line.key is not None and line.key.startswith(PREFIX)]
+    if named is not None and not ours:
+        _need_settings(named, lines)
+    return {**{line.key: line.value for line in ours if line.key and line.value}, **os.environ}
 
 
-def _read(path: Path) -> Mapping[str, str]:
+def _read(path: Path) -> list[Binding]:
     from dotenv.parser import parse_stream
 
-    values = {}
+    what = f"{ENV_FILE}={str(path)!r}"
     try:
         with path.open() as stream:
-            for line in parse_stream(stream):
-                if line.error:
-                    _refuse(path, line.original.line, line.original.string)
-                elif line.key is not None and line.key.startswith(PREFIX) and line.value:
-                    values[line.key] = line.value
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{ENV_FILE}={str(path)!r} cannot be read: {error}") from None
-    return values
+            return list(parse_stream(stream))
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{what} is no text; {_MEND}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{what} cannot be read: {error}") from None
+
+
+def _need_settings(named: str, lines: Iterable[Binding]) -> None:
+    """Refuse a program or a page that was named by mistake; settings of others are none."""
+    for line in lines:
+        text = line.original.string
+        if line.error or (line.key is not None and line.value is None):
+            number = line.original.line + len(text) - len(text.lstrip("\n"))
+            raise ConfigurationError(
+                f"{ENV_FILE}={named!r}: line {number} is no NAME=value, and no line is a setting "
+                f"of ours; {_MEND}"
+            )
 
 
 def _refuse(path: Path, number: int, line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,47 @@ def test_a_line_of_an_env_file_that_is_none_is_named_and_not_shown(
     with pytest.raises(ConfigurationError, match=rf"worker\.env, line 3: {name} ") as refused:
         environment()
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            b"\n\nfrom os import environ\n",
+            "line 3 is no NAME=value, and no line is a setting of ours",
+        ),
+        (b"X=1\n[build-system]\n", "line 2 is no NAME=value"),
+        (b"root:hunter2:19000:0:99999:7:::\n", "line 1 is no NAME=value"),
+        (b"\x7fELF\x02\x01\x00\xd0", "is no text; name a file of lines such as ROUTEQ_URL="),
+    ],
+)
+def test_a_file_that_is_plainly_no_env_file_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str
+) -> None:
+    (tmp_path / "jobs.py").write_bytes(content)
+    monkeypatch.setenv("ROUTEQ_ENV_FILE", str(tmp_path / "jobs.py"))
+    with pytest.raises(ConfigurationError, match=re.escape(says)) as refused:
+        environment()
+    assert "jobs.py" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "# ROUTEQ_URL=\n\n", "X=1\nexport Y='a'\n", "ROUTEQ_LOG"])
+def test_an_env_file_may_set_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    (tmp_path / "worker.env").write_text(content)
+    monkeypatch.setenv("ROUTEQ_ENV_FILE", str(tmp_path / "worker.env"))
+    assert environment() == dict(os.environ)
+
+
+def test_a_file_of_the_folder_that_nobody_named_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROUTEQ_ENV_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("PS1 of somebody else\n")
+    assert environment() == dict(os.environ)
 
 
 def test_lines_of_others_in_an_env_file_are_left_alone(
