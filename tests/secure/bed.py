@@ -36,6 +36,7 @@ class SecureBed(Bed):
         self.authority = Authority(folder)
         self.certificate, self.key = self.authority.sign("broker")
         self.role = "operator"
+        self.shipped, self.etc, self.certs = ROOT / "mosquitto.secure.conf", folder, folder
         for name, users in (("services", SERVICES), ("devices", (DEVICE, "pump-8"))):
             lines = [hashed_line(user, password(user)) for user in users]
             (folder / f"{name}.passwd").write_text("\n".join(lines) + "\n")
@@ -70,12 +71,12 @@ class SecureBed(Bed):
         await self.listening(self.port)
 
     def _conf(self) -> str:
-        text = (ROOT / "mosquitto.secure.conf").read_text()
+        text = self.shipped.read_text()
         for old, new in (
             ("listener 8883", f"listener {self.port} 127.0.0.1"),
             ("listener 8884", f"listener {self.devices_port} 127.0.0.1"),
-            ("/etc/mosquitto/certs/", f"{self.folder}/"),
-            ("/etc/mosquitto/", f"{self.folder}/"),
+            ("/etc/mosquitto/certs/", f"{self.certs}/"),
+            ("/etc/mosquitto/", f"{self.etc}/"),
             ("/var/lib/mosquitto/", f"{self.folder}/"),
         ):
             assert old in text
