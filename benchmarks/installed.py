@@ -22,6 +22,18 @@ def install(folder: Path, *what: str) -> Path:
     return python
 
 
+def uninstall(python: Path, *names: str) -> None:
+    """Take packages out of an environment."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "uninstall", "--quiet", "--yes",
+         "--disable-pip-version-check", *names],
+        check=True,
+    )  # fmt: skip
+
+
+SMALL_CARD = ("rich", "pygments", "markdown-it-py", "mdurl")
+"""What a small card does without: rich, and what nothing but rich needs."""
+
 SLIM = (str(ROOT),)
 WITH_BROKER = (str(ROOT / "broker"), str(ROOT))
 
