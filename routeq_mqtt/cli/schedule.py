@@ -49,6 +49,7 @@ def run_(name: Name, url: Url = None) -> None:
 def pause(name: Name, url: Url = None) -> None:
     """No more ticks, until resumed; also over restarts."""
     ask(url, "schedule.pause", name=name)
+    typer.echo(f"{name}: paused")
 
 
 @app.command()
@@ -61,3 +62,4 @@ def resume(name: Name, url: Url = None) -> None:
 def forget(name: Name, url: Url = None) -> None:
     """Delete a schedule; one that is still declared comes back with the next worker that starts."""
     ask(url, "schedule.forget", name=name)
+    typer.echo(f"{name}: forgotten")

@@ -1,4 +1,4 @@
-"""Events on the bus are JSON, whatever a job is called and whatever its error says."""
+"""Events on the bus: each of them, and as JSON whatever a job is called and its error says."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt import Fail, Job
+from routeq_mqtt import Fail, Job, JobEvent, on, remove_hook
+from routeq_mqtt.job.hooks import EVENTS
 from routeq_mqtt.testing import MemoryBus
+from tests.bed.bed import Bed
+from tests.bed.jobs import Flaky, Gated, GivesUp
+from tests.bed.recorder import TIMEOUT
+from tests.features.result_jobs import TellsAndWaits
 
 if TYPE_CHECKING:
     from routeq_mqtt.transport.seam import Message
@@ -54,3 +59,43 @@ async def test_events_are_json_whatever_is_in_them() -> None:
     assert (failed["id"], failed["job"], failed["attempt"]) == (failing, NAME, 1)
     assert failed["reason"] == "failed on purpose"
     assert WHY in failed["error"]
+
+
+async def test_what_happens_to_jobs_is_told_on_the_bus_and_to_the_program(bed: Bed) -> None:
+    """Every event that there is, from a program and a worker process."""
+    told: dict[str, set[str]] = {}
+    news = asyncio.Event()
+    here: list[JobEvent] = []
+    on("dispatched")(here.append)
+
+    def take(message: Message) -> None:
+        for event in json.loads(message.payload):
+            told.setdefault(event["id"], set()).add(event["event"])
+        news.set()
+
+    await bed.scheduler()
+    await bed.worker("default", "--app", "tests.bed.jobs", "--app", "tests.features.result_jobs")
+    try:
+        async with bed.bus(events=True) as bus:
+            await bus.sender.listen([bus.sender.topics.events("default")], take)
+            tells = await bus.dispatch(TellsAndWaits())
+            flaky = await bus.dispatch(Flaky(succeed_on=2))
+            gives_up = await bus.dispatch(GivesUp())
+            stopped = await bus.dispatch(Gated(key="stopped", gate="never"))
+            await bed.recorder.wait(lambda: "stopped" in bed.recorder.ran("waits"))
+            await bus.cancel(stopped)
+            bed.recorder.open("told")
+            wanted = {
+                tells: {"dispatched", "started", "progress", "done"},
+                flaky: {"dispatched", "started", "retried", "done"},
+                gives_up: {"dispatched", "started", "failed"},
+                stopped: {"dispatched", "started", "cancelled"},
+            }
+            async with asyncio.timeout(TIMEOUT):
+                while told != wanted:
+                    await news.wait()
+                    news.clear()
+    finally:
+        remove_hook(here.append)
+    assert set().union(*wanted.values()) == set(EVENTS)
+    assert [event.id for event in here] == list(wanted)

@@ -180,7 +180,7 @@ async def test_schedules_are_listed_run_paused_and_forgotten(bed: Bed) -> None:
     assert entries["Nightly"]["cron"] == "0 3 * * *"
     code, shown = await bed.cli("schedule", "list")
     assert (code, "every 1 s" in shown, "0 3 * * *" in shown) == (0, True, True)
-    assert (await bed.cli("schedule", "pause", "Pulse"))[0] == 0
+    assert await bed.cli("schedule", "pause", "Pulse") == (0, "Pulse: paused")
     await bed.worker("default", *APP)
     code, job_id = await bed.cli("schedule", "run", "yearly")
     await bed.recorder.wait(lambda: "by hand" in bed.recorder.ran())
@@ -191,7 +191,7 @@ async def test_schedules_are_listed_run_paused_and_forgotten(bed: Bed) -> None:
         before = len(bed.recorder.events)
         assert (await bed.cli("schedule", "resume", "Pulse"))[0] == 0
         await bed.recorder.wait(lambda: len(bed.recorder.events) > before)
-        assert (await bed.cli("schedule", "forget", "Nightly"))[0] == 0
+        assert await bed.cli("schedule", "forget", "Nightly") == (0, "Nightly: forgotten")
         names = [e["name"] for e in await bus.requests.call("schedule.list")]
         assert names == ["Pulse", "yearly"]
     code, said = await bed.cli("schedule", "run", "nothing")
