@@ -91,3 +91,21 @@ async def test_the_message_of_a_device_is_a_job(
     [line] = re.findall(r"^```sh\n(.*?)\n```$", WIRE, re.MULTILINE | re.DOTALL)
     await story.sh(line)
     await story.says("mail to a@example.org: Hello")
+
+
+def test_the_map_of_the_design_has_every_package_and_no_file_that_is_not_there() -> None:
+    _, _, rest = (ROOT / "docs" / "design.md").read_text().partition("\n## Where things are\n")
+    text = rest.partition("\n## ")[0]
+    rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("| `")}
+    places = {name: row for cell, row in rows.items() for name in re.findall(r"`(\w+)/`", cell)}
+    packages = {path.parent.name for path in (ROOT / "routeq_mqtt").glob("*/__init__.py")}
+    assert set(places) == packages
+    texts = {ROOT / "routeq_mqtt" / name: row for name, row in places.items()}
+    texts[ROOT / "broker" / "routeq_broker"] = text.partition("`broker/routeq_broker/`")[2]
+    gone = [
+        f"{folder.name}/{file}"
+        for folder, told in texts.items()
+        for file in re.findall(r"`([\w*]+\.py)`", told)
+        if not any(folder.glob(file))
+    ]
+    assert not gone
