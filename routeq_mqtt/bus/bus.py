@@ -42,7 +42,7 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
     to one event loop; many tasks may use it at once.
 
     Args:
-        url: of the broker; default ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
+        url: of the broker; default: that of `settings`, ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
         settings: everything else; default: from the environment.
         transport: how to reach the broker; default: over a socket.
         topics: the topics of the bus.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -45,7 +46,7 @@ class Connected:
         topics: Topics | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.settings = settings or Settings.from_environment(url=url)
+        self.settings = _settings(url, settings)
         self._options = _outbox_options(outbox, self.settings)
         self._transport = transport
         self._topics = topics or self.settings.topics()
@@ -171,6 +172,12 @@ class Connected:
             return Within(self, self.settings.timeout, what, stored=stored)
         check_timeout(timeout, what)
         return Within(self, timeout, what, stored=stored)
+
+
+def _settings(url: str | None, settings: Settings | None) -> Settings:
+    if settings is None:
+        return Settings.from_environment(url=url)
+    return settings if url is None else replace(settings, url=url)
 
 
 def _outbox_options(

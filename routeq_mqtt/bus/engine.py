@@ -35,7 +35,7 @@ class Engine:
         self.bus = make()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_Threads(max_workers=1))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come in between
         self._closed = False
         # A daemon, since the interpreter waits for any other thread before `atexit` can end it.
         self._thread = threading.Thread(target=self._live, name="routeq-bus", daemon=True)

@@ -48,7 +48,7 @@ class SyncBus:
     has its own connection. Do not use it inside an event loop, which it would block.
 
     Args:
-        url: of the broker; default ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
+        url: of the broker; default: that of `settings`, ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
         outbox: as for `Bus`; default ``ROUTEQ_OUTBOX``, else none.
         settings: everything else; default: from the environment.
 
@@ -65,7 +65,7 @@ class SyncBus:
     ) -> None:
         bus = Bus(url, outbox=outbox, settings=settings)
         bus.settings.address()  # a wrong URL fails here, not in a callback later
-        self._keeper = Keeper(lambda: Bus(settings=bus.settings))
+        self._keeper = Keeper(lambda: Bus(outbox=outbox, settings=bus.settings))
 
     @property
     def engine(self) -> Engine:

@@ -48,6 +48,8 @@ class OutboxFile:
 
     def __init__(self, options: OutboxOptions) -> None:
         self._options = options
+        if options.path.is_dir():
+            raise ConfigurationError(f"outbox={str(options.path)!r} is a folder; name a file in it")
         if not options.path.parent.is_dir():
             raise ConfigurationError(
                 f"outbox={str(options.path)!r}: there is no folder {str(options.path.parent)!r}; "

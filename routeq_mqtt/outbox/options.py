@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -44,6 +45,8 @@ class OutboxOptions:
     linger: float = 5.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, str | Path) or not str(self.path):
+            raise ConfigurationError(f"outbox: path={self.path!r} must name a file")
         object.__setattr__(self, "path", Path(self.path))
         for option, choices in (("confirm", Confirm), ("when_full", WhenFull)):
             value = getattr(self, option)
@@ -52,14 +55,22 @@ class OutboxOptions:
                     f"outbox: {option}={value!r} is unknown; use {' or '.join(get_args(choices))}"
                 )
         for option in ("max_jobs", "max_bytes"):
-            if not getattr(self, option) >= 1:
+            value = getattr(self, option)
+            if not (_is_number(value, whole=True) and value >= 1):
                 raise ConfigurationError(
-                    f"outbox: {option}={getattr(self, option)!r} must be 1 or more"
+                    f"outbox: {option}={value!r} must be a whole number, 1 or more"
                 )
         for option in ("commit_delay", "linger"):
-            if not 0 <= getattr(self, option) < float("inf"):
-                raise ConfigurationError(
-                    f"outbox: {option}={getattr(self, option)!r} must be 0 seconds or more"
-                )
-        if self.max_rate is not None and not self.max_rate > 0:
-            raise ConfigurationError(f"outbox: max_rate={self.max_rate!r} must be above 0")
+            value = getattr(self, option)
+            if not (_is_number(value) and value >= 0):
+                raise ConfigurationError(f"outbox: {option}={value!r} must be 0 seconds or more")
+        rate = self.max_rate
+        if rate is not None and not (_is_number(rate) and rate > 0):
+            raise ConfigurationError(
+                f"outbox: max_rate={rate!r} must be a number above 0; None: as fast as possible"
+            )
+
+
+def _is_number(value: object, *, whole: bool = False) -> bool:
+    kinds = int if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -192,6 +193,11 @@ def test_a_later_version_and_a_missing_folder_are_refused(tmp_path: Path, open_f
         open_file()
 
 
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        OutboxFile(OutboxOptions(path=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -202,11 +208,18 @@ def test_a_later_version_and_a_missing_folder_are_refused(tmp_path: Path, open_f
         ("commit_delay", -0.1),
         ("max_rate", 0),
         ("linger", float("inf")),
+        ("max_rate", float("inf")),
+        ("max_rate", "20"),
+        ("max_jobs", "7"),
+        ("max_jobs", 1.5),
+        ("max_bytes", True),
+        ("path", ""),
+        ("path", None),
     ],
 )
 def test_a_wrong_option_names_itself(option: str, value: object) -> None:
     options: dict[str, Any] = {"path": "outbox.db", option: value}
-    with pytest.raises(ConfigurationError, match=f"outbox: {option}={value!r}"):
+    with pytest.raises(ConfigurationError, match=re.escape(f"outbox: {option}={value!r} ")):
         OutboxOptions(**options)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from routeq_mqtt import ConfigurationError, ConnectionFailed, SyncBus
+from routeq_mqtt import Bus, ConfigurationError, ConnectionFailed, OutboxOptions, SyncBus
+from routeq_mqtt.outbox.file import OutboxFile
+from routeq_mqtt.settings import Settings
 from tests.bed.bed import Bed, free_port
 from tests.bed.jobs import Report
 from tests.bed.process import Process
@@ -109,3 +113,47 @@ def test_the_bus_cannot_be_used_from_its_own_thread() -> None:
     with pytest.raises(RuntimeError, match="use a Bus there"):
         bus.engine.run(inside)
     bus.close()
+
+
+def test_the_outbox_that_is_named_keeps_the_jobs(tmp_path: Path) -> None:
+    named: list[OutboxOptions | Path | str] = [
+        OutboxOptions(path=tmp_path / "0"),
+        tmp_path / "1",
+        str(tmp_path / "2"),
+    ]
+    for number, outbox in enumerate(named):
+        bus = SyncBus(f"mqtt://127.0.0.1:{free_port()}", outbox=outbox)
+        bus.dispatch(Report(key="x"))
+        bus.close()
+        file = OutboxFile(OutboxOptions(path=tmp_path / str(number)))
+        assert file.status().jobs == 1
+        file.close()
+
+
+def test_a_signal_handler_may_dispatch_while_a_call_begins(tmp_path: Path) -> None:
+    options = OutboxOptions(path=tmp_path / "outbox.db", linger=0)
+    bus = SyncBus(f"mqtt://127.0.0.1:{free_port()}", outbox=options)
+    done: list[str] = []
+
+    def handler(*_: object) -> None:
+        done.append(bus.dispatch(Report(key="handler")))
+
+    async def nothing() -> None: ...
+
+    def interrupted(_: Bus) -> Coroutine[Any, Any, None]:
+        signal.raise_signal(signal.SIGUSR1)
+        return nothing()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        bus.engine.run(interrupted)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        bus.close()
+    assert len(done) == 1
+
+
+def test_a_url_that_is_named_beats_the_one_in_the_settings() -> None:
+    settings = Settings.from_environment({"ROUTEQ_URL": "mqtt://elsewhere", "ROUTEQ_TIMEOUT": "3"})
+    bus = Bus("mqtt://here", settings=settings)
+    assert (bus.settings.url, bus.settings.timeout) == ("mqtt://here", 3.0)
