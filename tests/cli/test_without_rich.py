@@ -43,7 +43,7 @@ async def test_tables_are_plain_columns(plain: Bed) -> None:
         "devices": "press   online",
         "failed list": job_id,
         "triggers list": "a/+      Report  default",
-        "schedule list": "SCHEDULE  JOB",
+        "schedule list": "no schedules yet",
         "doctor": "message limit          ok ",
         f"failed show {job_id}": "failed on purpose: Fail: no such customer",
     }
