@@ -6,6 +6,8 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.wire.shown import tame
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +34,11 @@ class Table:
 
     def add_row(self, *cells: Cell) -> None:
         """One more."""
-        self.rows.append(cells)
+        self.rows.append(
+            tuple(
+                tame(cell) if isinstance(cell, str) else (tame(cell[0]), cell[1]) for cell in cells
+            )
+        )
 
 
 def plain(table: Table, width: int) -> str:

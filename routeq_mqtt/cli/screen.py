@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from routeq_mqtt.cli.columns import Table, plain
+from routeq_mqtt.wire.shown import tame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ _UNLIMITED = 10_000
 class Screen:
     """Standard output or standard error; rich is loaded when something is printed.
 
-    No markup: what jobs and brokers say may hold brackets, and stands there as it is.
+    No markup: what jobs and brokers say may hold brackets, and stands there as it is. Control
+    characters are written out: nobody who may publish can repaint an operator's terminal.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
@@ -52,6 +54,7 @@ class Screen:
             soft_wrap: whether the terminal wraps long lines, so that they can be copied whole.
         """
         console = self._console()
+        objects = tuple(tame(one) if isinstance(one, str) else one for one in objects)
         if console is not None:
             shown = [_of_rich(one) if isinstance(one, Table) else one for one in objects]
             console.print(*shown, style=style, highlight=highlight, soft_wrap=soft_wrap)
@@ -107,7 +110,7 @@ def _of_rich(part: Table | str) -> RenderableType:
     from rich.text import Text
 
     if not isinstance(part, Table):
-        return part
+        return tame(part)
     shown = rich.Table(show_lines=part.lines)
     for number, column in enumerate(part.columns):
         if part.whole and number == 0:

@@ -33,3 +33,17 @@ def _is_plain(part: object) -> bool:
 def readable(text: str) -> str:
     """A text without what cannot be encoded: file names and error messages may hold surrogates."""
     return text.encode("utf-8", "replace").decode()
+
+
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+
+
+def tame(text: str) -> str:
+    """A text whose control characters are written out, but for newline and tab.
+
+    Names and errors come from whoever may publish; as they are, they could repaint the terminal of
+    who looks at them.
+    """
+    return text.translate(_CONTROLS)

@@ -65,3 +65,20 @@ def test_each_kind_of_output_says_the_same(
     assert "error: no [such] thing" in said.err
     assert ("2/2" if rich else "0/2 bulk\n1/2 drain\n") in said.err
     assert "\x1b" not in said.out + said.err
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_what_others_say_cannot_repaint_the_terminal(
+    rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen, "RICH", rich)
+    monkeypatch.setenv("COLUMNS", "200")
+    hostile = "\x1b[2Jall is well\r\x9b0m\x07"
+    seen = Table("job", "why")
+    seen.add_row(hostile, (hostile, "red"))
+    out = Screen()
+    out.print(hostile, {"note": hostile})
+    out.print(seen)
+    said = capsys.readouterr().out
+    assert said.count("\\x1b[2Jall is well\\x0d\\x9b0m\\x07") == 3
+    assert not {"\x1b", "\x9b", "\r", "\x07"} & set(said)
