@@ -11,6 +11,7 @@ are topics that nobody uses.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 READ, WRITE = 1, 2
 _ACCESS = {"read": READ, "write": WRITE, "readwrite": READ | WRITE, "deny": 0}
 _DANGEROUS = "+#"
+_NAMED = re.compile("%[cu]")  # both in one go: a client may be called "%u"
 _REMEMBERED = 4_096
 CLIENT = "$client/"
 
@@ -86,8 +88,9 @@ class Acl:
         rules = list(self.users.get(user, ()))
         if not any(character in (user or "") + client_id for character in _DANGEROUS):
             # A name with a wildcard in it would make a pattern match the topics of others.
+            names = {"%c": client_id, "%u": user or ""}
             rules += [
-                Rule(rule.name.replace("%c", client_id).replace("%u", user or ""), rule.access)
+                Rule(_NAMED.sub(lambda found: names[found[0]], rule.name), rule.access)
                 for rule in self.patterns
                 if user is not None or "%u" not in rule.name
             ]

@@ -71,6 +71,7 @@ class Sizes:
 
     Attributes:
         changed: fires when a worker said something.
+        is_counted: whether `all` was told last of the jobs that wait without a worker.
     """
 
     def __init__(self, sender: Sender, requests: Requests, clock: Clock, *, timeout: float) -> None:
@@ -80,6 +81,7 @@ class Sizes:
         self._timeout = timeout
         self._listening = False
         self.changed = Signal()
+        self.is_counted = False
         self.fleet = Fleet(sender.topics)
 
     async def refresh(self) -> None:
@@ -123,6 +125,7 @@ class Sizes:
         await self.refresh()
         answer = await self._counted()
         counted, exact = answer or {}, answer is not None and self._exact()
+        self.is_counted = exact or (answer is not None and self._has_scheduler())
         names = {*counted, *self._sender.surroundings.waiting, *self.fleet.queues()}
         return {name: self._one(name, counted.get(name, {}), exact=exact) for name in sorted(names)}
 
@@ -143,13 +146,15 @@ class Sizes:
     def _exact(self) -> bool:
         """Only the embedded broker counts what it holds."""
         around = self._sender.surroundings
-        online = around.scheduler is not None and around.scheduler.state == "online"
-        return around.shares_queue and (online or around.scheduler is None)
+        return around.shares_queue and (around.scheduler is None or self._has_scheduler())
+
+    def _has_scheduler(self) -> bool:
+        scheduler = self._sender.surroundings.scheduler
+        return scheduler is not None and scheduler.state == "online"
 
     async def _counted(self) -> dict[str, dict[str, Any]] | None:
         """None: there is a scheduler, and it does not answer."""
-        around = self._sender.surroundings
-        if around.scheduler is None or around.scheduler.state != "online":
+        if not self._has_scheduler():
             return {}
         try:
             counts: Any = await self._requests.call("sizes", timeout=self._timeout)

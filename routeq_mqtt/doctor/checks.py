@@ -60,7 +60,7 @@ def keys(settings: Settings) -> list[Check]:
     """Whether the signing keys are worth it; says nothing of what they are."""
     if not settings.signing_keys:
         return []
-    parts = [part.partition(":") for part in settings.signing_keys.split(",")]
+    parts = [part.strip().partition(":") for part in settings.signing_keys.split(",")]
     short = [name for name, _, secret in parts if len(secret) < _SHORT_SECRET]
     names = ", ".join(name for name, _, _ in parts)
     if not short:
@@ -128,6 +128,13 @@ async def homes(patient: Patient) -> Check:
     sizes = await patient.bus.sizes.all()
     served = patient.bus.sizes.fleet.queues()
     lonely = {n: s.parked for n, s in sizes.items() if s.parked and n not in served}
+    if not lonely and not patient.bus.sizes.is_counted:
+        return Check(
+            "queues",
+            "warning",
+            "nobody counts the jobs that wait without a worker",
+            "start a scheduler: routeq-mqtt scheduler",
+        )
     if not lonely:
         return Check("queues", "ok", "every queue that has jobs has a worker")
     named = ", ".join(f"{name} ({parked})" for name, parked in sorted(lonely.items())[:20])

@@ -93,6 +93,7 @@ async def test_a_stock_mosquitto_keeps_a_thousand(
         assert "kept 1000 of 1100" in checks["message limit"].found
         assert "max_queued_messages 0" in checks["message limit"].mend
         assert checks["scheduler"].verdict == checks["$queue path"].verdict == "failed"
+        assert checks["queues"].found == "nobody counts the jobs that wait without a worker"
         code, output = await bed.cli("doctor", "--json")
         assert code == 1
         assert "max_queued_messages" in output
@@ -166,7 +167,7 @@ async def test_where_nobody_answers_there_is_one_verdict() -> None:
 
 
 def test_short_secrets_are_named_by_their_keys() -> None:
-    [check] = keys(Settings(signing_keys="k1:short,k2:long-enough-a-secret"))
+    [check] = keys(Settings(signing_keys="k2:long-enough-a-secret, k1:short"))
     assert check.verdict == "warning"
     assert check.found == "k1 can be guessed"
     assert keys(Settings()) == []

@@ -87,6 +87,14 @@ def test_a_rule_means_what_it_means_to_mosquitto(
     assert (rights.may_read(topic), rights.may_write(topic)) == (reads, writes)
 
 
+def test_a_client_that_is_called_like_a_place_holder_is_no_other(tmp_path: Path) -> None:
+    acl = Acl.read(written(tmp_path, "pattern read reply/%c", "pattern write from/%u/%c"))
+    rights = acl.rights("anna", "%u")
+    assert rights.may_read("reply/%u")
+    assert not rights.may_read("reply/anna")
+    assert acl.rights("%c", "x").may_write("from/%c/x")
+
+
 def test_a_group_takes_only_who_may_read_all_that_it_brings(tmp_path: Path) -> None:
     rules = ("user w", "topic read queue/+", "user x", "topic read #", "topic deny a/b")
     acl = Acl.read(written(tmp_path, *rules))
