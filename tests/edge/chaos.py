@@ -61,7 +61,9 @@ class Chaos:
         cutting = asyncio.create_task(self._cut())
         try:
             share = -(-self._jobs // PRODUCERS)
-            await asyncio.gather(*(self._produce(n, share) for n in range(PRODUCERS)))
+            async with asyncio.TaskGroup() as producers:
+                for number in range(PRODUCERS):
+                    producers.create_task(self._produce(number, share))
         finally:
             cutting.cancel()
             await asyncio.gather(cutting, return_exceptions=True)

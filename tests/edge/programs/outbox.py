@@ -73,11 +73,17 @@ def count(prefix: str, first: str, jobs: str, chunk: str) -> None:
                 keys = [
                     f"{prefix}{number}" for number in range(start, min(start + int(chunk), last))
                 ]
-                print("next", start + len(keys), flush=True)
+                say("next", start + len(keys))
                 await asyncio.gather(*(bus.dispatch(Report(key=key)) for key in keys))
-                print("kept", json.dumps(keys), flush=True)
+                say("kept", json.dumps(keys))
 
     asyncio.run(main())
+
+
+def say(word: str, rest: object) -> None:
+    """A line in one write: `print` makes four of it here, and a kill may come between two."""
+    sys.stdout.write(f"{word} {rest}\n")
+    sys.stdout.flush()
 
 
 def sync() -> None:
