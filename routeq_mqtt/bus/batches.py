@@ -102,7 +102,7 @@ class Batches:
         Raises:
             RequestFailed: there is none of this id; a batch is forgotten 7 days after its end.
         """
-        return _progress(await self.requests.call("batch.show", id=_checked(id)))
+        return _progress(await self.requests.call("batch.show", id=checked_id("batch", id)))
 
     async def cancel_batch(self: _Bus, id: str) -> BatchProgress:  # noqa: A002
         """Cancel all jobs of a batch that are not over, and those that are added later.
@@ -112,7 +112,7 @@ class Batches:
         Raises:
             RequestFailed: there is none of this id.
         """
-        return _progress(await self.requests.call("batch.cancel", id=_checked(id)))
+        return _progress(await self.requests.call("batch.cancel", id=checked_id("batch", id)))
 
     async def add_to_batch(self: _Bus, id: str, jobs: Iterable[Job]) -> list[str]:  # noqa: A002
         """Add jobs to a batch, also to one that is over: its callbacks do not run again.
@@ -187,9 +187,14 @@ def part_of(envelope: Envelope, **options: object) -> Envelope:
     return envelope.evolve(options=envelope.options | options)
 
 
-def _checked(batch_id: str) -> str:
+def checked_id(where: str, batch_id: str) -> str:
+    """The id of a batch.
+
+    Raises:
+        ConfigurationError: it can be none: no text, or empty.
+    """
     if not isinstance(batch_id, str) or not batch_id:
-        raise ConfigurationError(f"batch: id={shown(batch_id)} must be the id of a batch")
+        raise ConfigurationError(f"{where}: id={shown(batch_id)} must be the id of a batch")
     return batch_id
 
 

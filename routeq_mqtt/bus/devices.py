@@ -11,6 +11,7 @@ from routeq_mqtt.bus.insisting import insist
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.wire.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
+from routeq_mqtt.wire.rates import is_rate
 from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _check(
         )
     if expires_in is not None and not _is_amount(expires_in):
         raise ConfigurationError(f"broadcast: expires_in={expires_in!r} must be seconds above 0")
-    if rate is not None and not _is_rate(rate):
+    if rate is not None and not is_rate(rate):
         raise ConfigurationError(
             f"broadcast: rate={shown(rate)} must be (devices, seconds), for example (10, 60)"
         )
@@ -296,12 +297,3 @@ def _told(where: object) -> str:
 
 def _is_amount(value: object) -> bool:
     return type(value) in {int, float} and 0 < value < 1e9  # type: ignore[operator]
-
-
-def _is_rate(rate: object) -> bool:
-    return (
-        isinstance(rate, list | tuple)
-        and len(rate) == 2
-        and all(map(_is_amount, rate))
-        and rate[0] >= 1
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.bus.batches import BatchProgress, add_jobs, check_jobs, listed, part_of
+from routeq_mqtt.bus.batches import BatchProgress, add_jobs, check_jobs, checked_id, listed, part_of
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import default_bus
 from routeq_mqtt.errors import ConfigurationError
@@ -80,9 +80,7 @@ class BatchHandle:
     """
 
     def __init__(self, id: str, bus: Bus | None = None) -> None:  # noqa: A002 - its name everywhere
-        if not isinstance(id, str) or not id:
-            raise ConfigurationError(f"BatchHandle: id={shown(id)} must be the id of a batch")
-        self.id = id
+        self.id = checked_id("BatchHandle", id)
         self._bus = _a_bus(bus)
 
     async def progress(self) -> BatchProgress:

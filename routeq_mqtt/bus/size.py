@@ -125,7 +125,8 @@ class Sizes:
         await self.refresh()
         answer = await self._counted()
         counted, exact = answer or {}, answer is not None and self._exact()
-        self.is_counted = exact or (answer is not None and self._has_scheduler())
+        online = self._sender.surroundings.scheduler_online
+        self.is_counted = exact or (answer is not None and online)
         names = {*counted, *self._sender.surroundings.waiting, *self.fleet.queues()}
         return {name: self._one(name, counted.get(name, {}), exact=exact) for name in sorted(names)}
 
@@ -146,15 +147,11 @@ class Sizes:
     def _exact(self) -> bool:
         """Only the embedded broker counts what it holds."""
         around = self._sender.surroundings
-        return around.shares_queue and (around.scheduler is None or self._has_scheduler())
-
-    def _has_scheduler(self) -> bool:
-        scheduler = self._sender.surroundings.scheduler
-        return scheduler is not None and scheduler.state == "online"
+        return around.shares_queue and (around.scheduler is None or around.scheduler_online)
 
     async def _counted(self) -> dict[str, dict[str, Any]] | None:
         """None: there is a scheduler, and it does not answer."""
-        if not self._has_scheduler():
+        if not self._sender.surroundings.scheduler_online:
             return {}
         try:
             counts: Any = await self._requests.call("sizes", timeout=self._timeout)

@@ -49,6 +49,11 @@ class Surroundings:
         self._marker: asyncio.Future[None] | None = None
         self._probes_lost = 0
 
+    @property
+    def scheduler_online(self) -> bool:
+        """Whether a scheduler is there now, as far as its status says."""
+        return self.scheduler is not None and self.scheduler.state == "online"
+
     async def look(self, connection: Connection) -> None:
         """Find out; retained messages have arrived once our own marker comes back behind them."""
         topics = self._topics

@@ -54,14 +54,13 @@ class Screen:
             soft_wrap: whether the terminal wraps long lines, so that they can be copied whole.
         """
         console = self._console()
-        objects = tuple(tame(one) if isinstance(one, str) else one for one in objects)
         if console is not None:
-            shown = [_of_rich(one) if isinstance(one, Table) else one for one in objects]
+            shown = [_of_rich(one) if isinstance(one, Table | str) else one for one in objects]
             console.print(*shown, style=style, highlight=highlight, soft_wrap=soft_wrap)
             return
         width = shutil.get_terminal_size((_UNLIMITED, 0)).columns
         text = " ".join(
-            plain(one, width) if isinstance(one, Table) else str(one) for one in objects
+            plain(one, width) if isinstance(one, Table) else tame(str(one)) for one in objects
         )
         bold, dim = style == "bold" or None, style == "dim" or None
         colour = None if bold or dim else style

@@ -10,17 +10,26 @@ from routeq_mqtt.wire.shown import shown
 _LONGEST = 1e9
 
 
+def is_rate(value: object) -> bool:
+    """Whether it is so many things in so many seconds, at least one of them."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    number, seconds = value
+    if type(number) not in {int, float} or type(seconds) not in {int, float}:
+        return False
+    return bool(1 <= number < _LONGEST and 0 < seconds < _LONGEST)
+
+
 def check_rate(where: str, value: Any) -> tuple[float, float]:  # noqa: ANN401 - whatever came
     """A rate as a tuple.
 
     Raises:
         ConfigurationError: it is none; names it.
     """
-    parts = list(value) if isinstance(value, list | tuple) else []
-    fits = len(parts) == 2 and all(type(part) in {int, float} for part in parts)
-    if not fits or not 1 <= parts[0] < _LONGEST or not 0 < parts[1] < _LONGEST:
+    if not is_rate(value):
         raise ConfigurationError(
             f"{where}={shown(value)} must be (jobs, seconds), for example (100, 60), "
             "of at least one job"
         )
-    return float(parts[0]), float(parts[1])
+    number, seconds = value
+    return float(number), float(seconds)

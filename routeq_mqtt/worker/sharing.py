@@ -143,8 +143,7 @@ class Sharing:
         around = self._surroundings
         if around.shares_queue:
             return True
-        scheduler = around.scheduler
-        if scheduler is None or scheduler.state != "online" or not around.truthful:
+        if not (around.scheduler_online and around.truthful):
             # Nobody would bring back what we give; or jobs that were sent to a group that all
             # have left would be gone, and nobody would be told.
             self._until = 0.0

@@ -159,7 +159,7 @@ class Worker:
         """Jobs that wait for our queues, as far as somebody can tell."""
         around = life.sender.surroundings
         waiting = sum(around.waiting.get(queue, 0) for queue in self._options.served)
-        if around.scheduler is None or around.scheduler.state != "online":
+        if not around.scheduler_online:
             return waiting
         try:
             sizes = await life.requests.call("sizes")

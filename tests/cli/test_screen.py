@@ -44,12 +44,15 @@ def test_what_cannot_be_narrow_enough_is_shown_all_the_same(width: int) -> None:
     assert "01234567  the" in plain(table(), width)
 
 
-@pytest.mark.parametrize("rich", [True, False])
-def test_each_kind_of_output_says_the_same(
-    rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(screen, "RICH", rich)
+@pytest.fixture(params=[True, False])
+def rich(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether rich is there."""
+    monkeypatch.setattr(screen, "RICH", request.param)
     monkeypatch.setenv("COLUMNS", "200")
+    return bool(request.param)
+
+
+def test_each_kind_of_output_says_the_same(rich: bool, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = Screen(), Screen(stderr=True)
     out.print("[bold]", {"a": 1}, style="bold")
     out.print(table(whole=20, lines=True))
@@ -67,12 +70,8 @@ def test_each_kind_of_output_says_the_same(
     assert "\x1b" not in said.out + said.err
 
 
-@pytest.mark.parametrize("rich", [True, False])
-def test_what_others_say_cannot_repaint_the_terminal(
-    rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(screen, "RICH", rich)
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.mark.usefixtures("rich")
+def test_what_others_say_cannot_repaint_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b[2Jall is well\r\x9b0m\x07"
     seen = Table("job", "why")
     seen.add_row(hostile, (hostile, "red"))
