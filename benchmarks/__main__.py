@@ -1,4 +1,4 @@
-"""Measures this checkout on this machine: broker, scheduler and workers are real processes.
+"""Measures this checkout on this machine, with a real broker, scheduler and workers.
 
 ``python -m benchmarks bulk drain --runs 5 --json``; without names: all scenarios.
 """
@@ -13,62 +13,68 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from benchmarks import processes
+from benchmarks import keys, processes
 from benchmarks.machine import machine
 from routeq_mqtt.bench.results import Row, Table
 from routeq_mqtt.bench.scenarios import SCENARIOS, Figures
 from routeq_mqtt.bench.stage import Stage
 from routeq_mqtt.bench.workload import FULL, Workload
-from routeq_mqtt.settings import Settings
-from tests.bed.bed import KINDS, Bed, Kind
-from tests.bed.recorder import Recorder
+from routeq_mqtt.settings.settings import Settings
+from routeq_mqtt.topics import Sharing
+from tests.cluster.cluster import KINDS, Cluster, Kind
+from tests.cluster.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.bed.process import Process
+    from tests.cluster.process import Process
 
-OWN = ("recovery", "idle", "backlog", "import", "memory")
-LONG = ("idle", "backlog", "memory")
-"""Scenarios that are played once, since one run takes minutes."""
+OWN = ("recovery", "idle", "backlog", "import", "memory", "keys")
+LONG = ("idle", "backlog", "memory", "keys")
+"""Scenarios that run once, since a run takes minutes."""
 
 
 @contextlib.asynccontextmanager
-async def bus_under_test(kind: Kind) -> AsyncIterator[tuple[Settings, Process]]:
-    """A broker with the shipped configuration and a scheduler; both gone at the end."""
+async def bus_under_test(kind: Kind, sharing: Sharing) -> AsyncIterator[tuple[Settings, Process]]:
+    """A broker with the shipped configuration and a scheduler; both stop at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(kind, Path(folder), Recorder())
+        cluster = Cluster(kind, Path(folder), Recorder())
+        cluster.extra_env["ROUTEQ_SHARING"] = sharing
         try:
-            await bed.start_broker()
-            scheduler = await bed.scheduler()
-            yield Settings(url=bed.url), scheduler
+            await cluster.start_broker()
+            scheduler = await cluster.scheduler()
+            yield Settings(url=cluster.url), scheduler
         finally:
-            await bed.close()
+            await cluster.close()
 
 
 async def play(name: str, stage: Stage, scheduler: Process) -> Figures:
-    """One run of one scenario."""
+    """Run one scenario once."""
     if name == "idle":
         return await processes.idle(stage, scheduler)
     others = {
         "recovery": processes.recovery,
         "backlog": processes.small_and_big,
         "memory": processes.memory,
+        "keys": keys.keys,
     }
     return await (SCENARIOS | others)[name](stage)
 
 
-async def measure(names: list[str], kind: Kind, runs: int, load: Workload) -> list[Row]:
-    """All runs of the scenarios, each on a bus of its own."""
-    table = Table(f"routeq-mqtt ({kind})")
+async def measure(
+    names: list[str], kind: Kind, runs: int, load: Workload, sharing: Sharing = "auto"
+) -> list[Row]:
+    """Run all scenarios, each run on its own bus."""
+    dealt = ", dealt by the scheduler" if sharing == "scheduler" else ""
+    table = Table(f"routeq-mqtt ({kind}{dealt})")
     for name in names:
         if name == "import":
             for _ in range(runs):
                 table.add("import of the client", "ms", processes.import_time())
             continue
-        async with bus_under_test(kind) as (settings, scheduler):
+        async with bus_under_test(kind, sharing) as (settings, scheduler):
             for number in range(1 if name in LONG else runs):
                 async with Stage(settings, load) as stage:
                     figures = await play(name, stage, scheduler)
@@ -83,7 +89,7 @@ def _short(figures: Figures) -> str:
 
 
 def show(rows: list[Row]) -> None:
-    """A table for reading."""
+    """A plain table for the terminal."""
     print(f"{'scenario':44} {'unit':7} {'median':>10} {'min':>10} {'max':>10}  runs")
     for row in rows:
         figures = (row.median, min(row.runs), max(row.runs))
@@ -106,9 +112,12 @@ def main() -> None:
     parser.add_argument("scenarios", nargs="*", help=f"of {', '.join((*SCENARIOS, *OWN))}")
     parser.add_argument("--broker", choices=KINDS, default="mosquitto")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the jobs; default 1")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the jobs; default 1")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--json", action="store_true", help="print machine and rows as JSON")
+    parser.add_argument(
+        "--sharing", choices=get_args(Sharing), default="auto", help="of the scheduler"
+    )
     told = parser.parse_args()
     names = told.scenarios or [*SCENARIOS, *OWN]
     for name in names:
@@ -116,7 +125,7 @@ def main() -> None:
             parser.error(
                 f"there is no scenario {name!r}; choose of {', '.join((*SCENARIOS, *OWN))}"
             )
-    rows = asyncio.run(measure(names, told.broker, told.runs, _scaled(told.scale)))
+    rows = asyncio.run(measure(names, told.broker, told.runs, _scaled(told.scale), told.sharing))
     if told.json:
         print(json.dumps({"machine": machine(), "rows": [row.as_dict() for row in rows]}, indent=2))
         return

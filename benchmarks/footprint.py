@@ -1,4 +1,4 @@
-"""What an installation and idle processes take: ``python -m benchmarks.footprint``.
+"""What an installation and idle processes need: ``python -m benchmarks.footprint``.
 
 Installs this checkout, without extras, into environments of their own, starts each service from
 there, and measures; all of it with rich and without (docs/footprint.md), where commands that show
@@ -30,15 +30,15 @@ from benchmarks.installed import (
 )
 from benchmarks.machine import machine
 from benchmarks.processes import import_time, rss
-from tests.bed.bed import Bed
-from tests.bed.process import Process
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import Process
+from tests.cluster.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SETTLED = 2.0
-"""Seconds that a process gets to come to rest."""
+"""Seconds until a process is assumed to be idle."""
 
 MODULES = {
     "producer": "routeq_mqtt",
@@ -66,19 +66,19 @@ bus = SyncBus()
 bus.dispatch(Reading(celsius=21.5))
 print(open("/proc/self/status").read().split("VmRSS:")[1].split()[0])
 """
-"""A script that has dispatched a job, and what it takes."""
+"""A script that dispatches a job, then prints its memory in kB."""
 
 COMMANDS = (
     "--help", "workers", "queues", "devices", "failed list", "triggers list", "schedule list",
     "doctor",
 )  # fmt: skip
-"""Commands that show more than a line."""
+"""Commands whose output is longer than a line."""
 
 Taken = dict[str, float]
 
 
 async def idle_broker(python: Path, recorder: Recorder) -> Taken:
-    """Resident memory, MB, of the embedded broker with nothing to do."""
+    """Resident memory of the idle embedded broker, MB."""
     with tempfile.TemporaryDirectory() as name:
         async with broker_of(python, Path(name), recorder) as process:
             await asyncio.sleep(SETTLED)
@@ -86,49 +86,49 @@ async def idle_broker(python: Path, recorder: Recorder) -> Taken:
 
 
 async def idle(python: Path, recorder: Recorder, commands: tuple[str, ...] = ()) -> Taken:
-    """Resident memory, MB, of each service with nothing to do; then a job, and commands."""
+    """Resident memory of each idle service, MB; then a job runs, and commands."""
     with tempfile.TemporaryDirectory() as name:
-        bed = Bed("mosquitto", Path(name), recorder)
-        await bed.start_broker()
+        cluster = Cluster("mosquitto", Path(name), recorder)
+        await cluster.start_broker()
         try:
-            db = str(bed.folder / "idle.db")
-            (bed.folder / "readings.py").write_text(READINGS)
-            scheduler = await service(bed, python, "scheduler", "--db", db)
-            worker = await service(bed, python, "worker", "--app", "readings")
+            db = str(cluster.folder / "idle.db")
+            (cluster.folder / "readings.py").write_text(READINGS)
+            scheduler = await service(cluster, python, "scheduler", "--db", db)
+            worker = await service(cluster, python, "worker", "--app", "readings")
             await asyncio.sleep(SETTLED)
             taken = {"worker": rss(worker.pid), "scheduler": rss(scheduler.pid)}
-            producer = await started(bed, python, "-P", "-c", PRODUCER)
+            producer = await started(cluster, python, "-P", "-c", PRODUCER)
             await succeeds(producer)
             await worker.says("21.5 degrees")
             taken["SyncBus producer, after a dispatch"] = int(producer.lines[-1]) / 1_000
             for command in commands:
                 program = python.parent / "routeq-mqtt"
-                await succeeds(await started(bed, program, *command.split()))
+                await succeeds(await started(cluster, program, *command.split()))
             await worker.stop()
         finally:
-            await bed.close()
+            await cluster.close()
     return taken
 
 
-async def service(bed: Bed, python: Path, *arguments: str) -> Process:
-    """A service of an environment, online."""
-    process = await started(bed, python.parent / "routeq-mqtt", *arguments)
-    bed.processes.append(process)
+async def service(cluster: Cluster, python: Path, *arguments: str) -> Process:
+    """Start a service of an environment; it is online."""
+    process = await started(cluster, python.parent / "routeq-mqtt", *arguments)
+    cluster.processes.append(process)
     await process.says("online")
     return process
 
 
-async def started(bed: Bed, program: Path, *arguments: str) -> Process:
-    """A program that finds what is installed beside it and the jobs of this bus, no checkout."""
-    env = bed.env | {"PYTHONPATH": str(bed.folder)}
+async def started(cluster: Cluster, program: Path, *arguments: str) -> Process:
+    """Start a program that sees its environment's packages and the jobs, not the checkout."""
+    env = cluster.env | {"PYTHONPATH": str(cluster.folder)}
     return await Process.start(arguments[0], str(program), *arguments, env=env)
 
 
 async def succeeds(process: Process) -> None:
-    """Wait for its end.
+    """Wait until a program ends.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the program failed.
     """
     if await process.ended() != 0:
         raise RuntimeError(f"{process.name}: {process.output}")
@@ -137,17 +137,17 @@ async def succeeds(process: Process) -> None:
 @asynccontextmanager
 async def broker_of(python: Path, folder: Path, recorder: Recorder) -> AsyncIterator[Process]:
     """The embedded broker of an environment."""
-    bed = Bed("embedded", folder, recorder)
+    cluster = Cluster("embedded", folder, recorder)
     command, db = str(python.parent / "routeq-mqtt"), str(folder / "broker.db")
-    bed.broker = await Process.start(
-        "broker", command, "broker", "--bind", f"127.0.0.1:{bed.port}", "--db", db,
-        env=bed.env | {"PYTHONPATH": ""},
+    cluster.broker = await Process.start(
+        "broker", command, "broker", "--bind", f"127.0.0.1:{cluster.port}", "--db", db,
+        env=cluster.env | {"PYTHONPATH": ""},
     )  # fmt: skip
     try:
-        await bed.listening(bed.port)
-        yield bed.broker
+        await cluster.listening(cluster.port)
+        yield cluster.broker
     finally:
-        await bed.close()
+        await cluster.close()
 
 
 def after_import(python: Path, module: str) -> float:
@@ -159,7 +159,7 @@ def after_import(python: Path, module: str) -> float:
 
 
 def print_sizes(default: tuple[Path, Path], small: tuple[Path, Path]) -> None:
-    """What takes how much of the disk: each with bytecode, and without it but for what has run."""
+    """Disk usage, with all bytecode and with only that of modules that have run."""
     rows = (
         ("`pip install --no-compile`, as it comes", bare(default[1]), bare(small[1])),
         ("the same, after its first use", all_of(default[1]), all_of(small[1])),
@@ -219,7 +219,7 @@ async def main(runs: int) -> None:
 
 
 def print_memory(figures: list[Taken], python: Path) -> None:
-    """What processes take, and what an import does."""
+    """Print the memory of processes and the cost of an import."""
     print("\n| resident memory | MB |\n|---|---|")
     for what in figures[0]:
         print(f"| idle {what} | {median(one[what] for one in figures):.1f} |")

@@ -7,11 +7,11 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 
 def install(folder: Path, *what: str) -> Path:
-    """A fresh environment with these flags and packages of pip's in it; its interpreter."""
+    """Create an environment and run pip with these arguments; return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     subprocess.run(
@@ -23,7 +23,7 @@ def install(folder: Path, *what: str) -> Path:
 
 
 def uninstall(python: Path, *names: str) -> None:
-    """Take packages out of an environment."""
+    """Uninstall packages from an environment."""
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), "uninstall", "--quiet", "--yes",
          "--disable-pip-version-check", *names],
@@ -32,25 +32,25 @@ def uninstall(python: Path, *names: str) -> None:
 
 
 SMALL_CARD = ("rich", "pygments", "markdown-it-py", "mdurl")
-"""What a small card does without: rich, and what nothing but rich needs."""
+"""What a small card leaves out: rich, and what only rich needs."""
 
 SLIM = (str(ROOT),)
 WITH_BROKER = (str(ROOT / "broker"), str(ROOT))
 
 
 def site_packages(python: Path) -> Path:
-    """Where the packages of an environment are."""
+    """The site-packages folder of an environment."""
     [packages] = python.parents[1].glob("lib/python*/site-packages")
     return packages
 
 
 def size(folder: Path) -> float:
-    """MB of all files; their bytes, not the blocks that they take."""
+    """Total size of all files in MB: bytes, not disk blocks."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def packages(python: Path) -> dict[str, tuple[float, float]]:
-    """For each distribution, the largest first: MB as it came, and MB of its bytecode."""
+    """For each distribution, largest first: MB as installed, and MB of its bytecode."""
     found: dict[str, tuple[float, float]] = {}
     for distribution in distributions(path=[str(site_packages(python))]):
         files = {Path(str(distribution.locate_file(file))) for file in distribution.files or ()}
@@ -71,5 +71,5 @@ def _megabytes(files: list[Path] | set[Path]) -> float:
 
 
 def compiled(python: Path) -> list[str]:
-    """Files with machine code: what needs a wheel for each kind of processor."""
+    """Files with machine code, which need a wheel for each kind of processor."""
     return sorted({path.name for path in site_packages(python).rglob("*.so")})

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine on which the figures were measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bed.bed import mosquitto
+from tests.cluster.cluster import mosquitto
 
 
 def machine() -> dict[str, str]:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import machine
 from benchmarks.processes import rss
 from routeq_mqtt.bench.scenarios import noops
-from tests.bed.bed import Bed
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import Cluster
+from tests.cluster.recorder import Recorder
 from tests.faults.jobs import Work
 from tests.faults.site import Site
 
@@ -38,31 +38,31 @@ _BATCH = 500
 
 
 def peak(pid: int) -> float:
-    """The most resident memory that a process ever had, MB."""
+    """Peak resident memory of a process, MB."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found.group(1)) / 1_000 if found else 0.0
 
 
 @asynccontextmanager
 async def fresh() -> AsyncIterator[Site]:
-    """A broker in a folder of its own, and nothing else."""
+    """A broker in its own folder, and no other process."""
     recorder = Recorder()
     await recorder.start()
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed("mosquitto", Path(folder), recorder)
-        site = Site(bed)
+        cluster = Cluster("mosquitto", Path(folder), recorder)
+        site = Site(cluster)
         try:
-            await bed.start_broker()
+            await cluster.start_broker()
             yield site
         finally:
-            await bed.close()
+            await cluster.close()
             await recorder.stop()
             site.ledger.close()
 
 
 async def parked(jobs: int) -> None:
     """Dispatch, wait until all are rows, and ask."""
-    async with fresh() as site, site.bed.bus() as bus:
+    async with fresh() as site, site.cluster.bus() as bus:
         scheduler = await site.start_scheduler()
         row("parked: scheduler at rest, RSS", f"{rss(scheduler.pid):.0f} MB")
         began = time.monotonic()
@@ -77,7 +77,7 @@ async def parked(jobs: int) -> None:
 
 
 async def timed_sizes(bus: Bus) -> str:
-    """How long an answer takes."""
+    """Measure how long an answer takes."""
     times = []
     for _ in range(50):
         began = time.monotonic()
@@ -87,13 +87,13 @@ async def timed_sizes(bus: Bus) -> str:
 
 
 async def adopted(jobs: int) -> None:
-    """A dead session swallows everything; a scheduler drains it, then another after a kill."""
+    """A dead session receives everything; one scheduler drains it, then another after a kill."""
     async with fresh() as site:
         await die_with(site, jobs)
         scheduler = await site.start_scheduler()
         atrest = rss(scheduler.pid)
         began = time.monotonic()
-        async with site.bed.bus() as bus:
+        async with site.cluster.bus() as bus:
             await until_parked(bus, jobs)
         row(f"adopted: {jobs:,} messages of a dead session", rate(jobs, began))
         row("adopted: scheduler RSS before, peak", f"{atrest:.0f}, {peak(scheduler.pid):.0f} MB")
@@ -106,7 +106,7 @@ async def killed(jobs: int) -> None:
         dying = await site.start_dying_scheduler("adopting: after commit", jobs // _BATCH // 2)
         await dying.ended(timeout=120)
         scheduler = await site.start_scheduler()
-        async with site.bed.bus() as bus:
+        async with site.cluster.bus() as bus:
             await until_parked(bus, jobs)
             found = (await bus.size("default")).parked
         row("killed half-way: next scheduler RSS, peak", f"{peak(scheduler.pid):.0f} MB")
@@ -117,7 +117,7 @@ async def die_with(site: Site, jobs: int) -> None:
     """A worker that is killed while no scheduler runs: the broker goes on giving it every job."""
     worker = await site.start_worker()
     await site.kill_worker(worker)
-    async with site.bed.bus() as bus:
+    async with site.cluster.bus() as bus:
         for first in range(0, jobs, _PART):
             part = range(first, min(first + _PART, jobs))
             await bus.bulk((Work(key=str(number)) for number in part), timeout=120)
@@ -145,7 +145,7 @@ def main() -> None:
     parts = {"parked": (parked, PARKED), "adopted": (adopted, ADOPTED), "killed": (killed, ADOPTED)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.millions", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", default=list(parts))
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the jobs; default 1")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the jobs; default 1")
     told = parser.parse_args()
     print(f"{machine()}\n\n| what | figure |\n|---|---|")
     for name in told.parts:

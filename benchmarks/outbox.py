@@ -1,4 +1,4 @@
-"""Bytes that an outbox writes for each job: ``python -m benchmarks.outbox``.
+"""Bytes that an outbox writes per job: ``python -m benchmarks.outbox``.
 
 The kernel counts them (``write_bytes`` of ``/proc/self/io``): whole pages that were handed to the
 disk, without the journal of the file system. ``--folder`` must not be a file system in memory.
@@ -22,20 +22,20 @@ from routeq_mqtt.wire.ids import new_id
 
 JOBS = 500
 RATE = 50.0
-"""Jobs per second, as from a handful of sensors; a producer does not wait for the one before."""
+"""Jobs per second, like a handful of sensors; a producer does not wait for the previous job."""
 
 ENVELOPE = 300
 WINDOW = 2_000
 
 
 def written() -> int:
-    """Bytes that this process has caused to be written to disks."""
+    """Bytes that this process has written to disk."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
 
 async def measure(folder: Path, delay: float) -> tuple[float, float, float]:
-    """Bytes per job to keep it, bytes per job to delete it, and seconds that keeping one takes."""
+    """Bytes per job to store it, bytes per job to delete it, and seconds to store one."""
     clock = SystemClock()
     outbox = Outbox(OutboxOptions(path=folder / "outbox.db", commit_delay=delay), clock)
     await outbox.open()

@@ -1,4 +1,4 @@
-"""Figures of processes at rest and over a long time: memory, CPU, import, recovery."""
+"""Figures of idle and of long-running processes: memory, CPU, import, recovery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from routeq_mqtt.bench.jobs import BenchNoop
 from routeq_mqtt.bench.scenarios import RATE, Figures, noops
 from routeq_mqtt.bench.stage import Stage
 from routeq_mqtt.bench.workload import TEXT
-from tests.bed.process import ROOT, Process
+from tests.cluster.process import ROOT, Process
 
 IDLE_SECONDS = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,7 +36,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def idle(stage: Stage, scheduler: Process) -> Figures:
-    """Memory and CPU of a worker and the scheduler that have nothing to do."""
+    """Memory and CPU of an idle worker and an idle scheduler."""
     worker = await stage.worker()
     pids = {"worker": worker.pid, "scheduler": scheduler.pid}
     await asyncio.sleep(2)
@@ -51,7 +51,7 @@ async def idle(stage: Stage, scheduler: Process) -> Figures:
 
 
 async def recovery(stage: Stage) -> Figures:
-    """From kill -9 of a worker with 1,000 jobs waiting in its session until another ran them."""
+    """The time from kill -9 of a worker with 1,000 waiting jobs until another one has run them."""
     number = 1_000
     async with stage.busy_workers():
         await stage.bus.bulk(noops(number), stage.queue)
@@ -85,7 +85,7 @@ def import_time(statement: str = "import routeq_mqtt", python: Path | None = Non
 
 
 async def big_backlog(stage: Stage) -> Figures:
-    """A drain with as many jobs waiting as the workload says: its beginning, and all of it."""
+    """Drain a large backlog: the rate at its beginning and over all of it."""
     waiting = stage.load.backlog
     figures: Figures = {}
     async with stage.busy_workers():
@@ -101,7 +101,7 @@ async def big_backlog(stage: Stage) -> Figures:
 
 
 async def small_and_big(settings_stage: Stage) -> Figures:
-    """The cost of a job does not grow with the backlog."""
+    """Drain a small and a large backlog: the cost per job must not grow."""
     figures: Figures = {}
     for waiting in (5_000, 500_000):
         load = replace(settings_stage.load, backlog=waiting)
@@ -111,7 +111,7 @@ async def small_and_big(settings_stage: Stage) -> Figures:
 
 
 async def memory(stage: Stage, jobs: int = 1_000_000) -> Figures:
-    """A worker's memory while it runs a million jobs, and the rate."""
+    """A worker's memory and rate while it runs a million jobs."""
     worker = await stage.worker()
     figures: Figures = {}
     began = time.monotonic()

@@ -1,7 +1,7 @@
-"""From kill -9 of a worker to the next start of what it ran: `python -m benchmarks.recovery`.
+"""The time from kill -9 of a worker until its job starts again: `python -m benchmarks.recovery`.
 
-Workers are killed one after the other in the middle of long jobs, while another one has free slots
-and nothing else is wrong. ``--kills``: how many on each broker; the first names one: mosquitto,
+Workers are killed one by one in the middle of long jobs, while another worker has free slots and
+nothing else is wrong. ``--kills``: how many on each broker; the first names one: mosquitto,
 embedded.
 """
 
@@ -13,46 +13,46 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import machine
-from tests.bed.bed import KINDS, Bed, Kind
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import KINDS, Cluster, Kind
+from tests.cluster.recorder import Recorder
 from tests.faults.jobs import Work
 from tests.faults.site import Site
 from tests.faults.verdict import Verdict, shown
 
 SLOTS = 5
 LONG = 2.5
-"""Seconds of a job: it is in the middle when its worker dies."""
+"""Duration of a job in seconds: long enough that its worker dies in the middle."""
 
 
 async def run(kind: Kind, kills: int) -> Verdict:
-    """Kill so many workers; what the ledger says."""
+    """Kill `kills` workers, one by one; return the ledger's figures."""
     recorder = Recorder()
     await recorder.start()
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(kind, Path(folder), recorder)
-        site = Site(bed)
+        cluster = Cluster(kind, Path(folder), recorder)
+        site = Site(cluster)
         try:
-            await bed.start_broker()
+            await cluster.start_broker()
             await site.start_scheduler()
             for number in range(kills):
                 await _kill_one(site, number)
             return await site.settled()
         finally:
-            await bed.close()
+            await cluster.close()
             await recorder.stop()
             site.ledger.close()
 
 
 async def _kill_one(site: Site, number: int) -> None:
-    """A worker that alone has all jobs is killed beside an idle one."""
+    """Kill the worker that has all jobs while another one is idle."""
     victim = await site.start_worker("--concurrency", str(SLOTS))
     started = site.count("start")
-    async with site.bed.bus() as bus:
+    async with site.cluster.bus() as bus:
         for job in range(SLOTS):
             key = f"{number}-{job}"
             site.ledger.note("sending", key=key, confirm="broker")
             job_id = await bus.dispatch(Work(key=key, seconds=LONG))
-            site.ledger.note("sent", key=key, id=job_id, confirm="broker", cut=False)
+            site.ledger.note("sent", key=key, id=str(job_id), confirm="broker", cut=False)
         await site.until("start", started + SLOTS)
         heir = await site.start_worker("--concurrency", str(SLOTS))
         await site.kill_worker(victim)

@@ -1,4 +1,4 @@
-"""How fairly workers share: `python -m benchmarks.sharing [BROKER] [mixed] [stuck] [--runs N]`.
+"""How workers share jobs: `python -m benchmarks.sharing [BROKER] [mixed] [stuck] [--runs N]`.
 
 ``mixed``: 200 jobs of 10 ms to 5 s (log-uniform, the same for every run of a seed), all dispatched
 at once, on 4 workers of 2 slots. Against the ideal list schedule: the next job in order to the
@@ -21,9 +21,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from routeq_mqtt import Job
-from tests.bed.bed import KINDS, Bed, Kind
-from tests.bed.jobs import tell, wait_at
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import KINDS, Cluster, Kind
+from tests.cluster.jobs import tell, wait_at
+from tests.cluster.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -53,7 +53,7 @@ def lengths(seed: int) -> list[float]:
 
 
 def ideal(seconds: list[float]) -> float:
-    """When the last job ends if each goes to the slot that is free first."""
+    """The time at which the last job ends if each goes to the first free slot."""
     slots = [0.0] * (WORKERS * SLOTS)
     for one in seconds:
         heapq.heappush(slots, heapq.heappop(slots) + one)
@@ -64,9 +64,9 @@ def longest_free(runs: Iterable[tuple[float, float]], slots: int, since: float) 
     """The longest time for which a slot was free while a job waited.
 
     Args:
-        runs: when each job began and ended.
-        slots: jobs that can run at once.
-        since: when all of them were there.
+        runs: start and end of each job.
+        slots: how many jobs can run at once.
+        since: when all of them had been dispatched.
     """
     steps = sorted([(began, 1) for began, _ in runs] + [(ended, -1) for _, ended in runs])
     last = max(began for began, _ in runs)
@@ -83,42 +83,42 @@ def longest_free(runs: Iterable[tuple[float, float]], slots: int, since: float) 
 
 
 @contextlib.asynccontextmanager
-async def workers(kind: Kind, number: int, slots: int) -> AsyncIterator[Bed]:
-    """A broker, a scheduler and workers; all gone at the end."""
+async def workers(kind: Kind, number: int, slots: int) -> AsyncIterator[Cluster]:
+    """A broker, a scheduler and workers; all stop at the end."""
     recorder = Recorder()
     await recorder.start()
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(kind, Path(folder), recorder)
+        cluster = Cluster(kind, Path(folder), recorder)
         try:
-            await bed.start_broker()
-            await bed.scheduler()
+            await cluster.start_broker()
+            await cluster.scheduler()
             for _ in range(number):
                 flags = ("--app", "benchmarks.sharing", "--concurrency", str(slots))
-                await bed.worker("default", *flags)
-            yield bed
+                await cluster.worker("default", *flags)
+            yield cluster
         finally:
-            await bed.close()
+            await cluster.close()
             await recorder.stop()
 
 
-async def until_all_ran(bed: Bed, number: int) -> list[tuple[float, float]]:
-    """When each job began and ended, once all have."""
+async def until_all_ran(cluster: Cluster, number: int) -> list[tuple[float, float]]:
+    """Wait for all jobs; return the start and end of each."""
     async with asyncio.timeout(120):
-        while len(bed.recorder.ran()) < number:
+        while len(cluster.recorder.ran()) < number:
             await asyncio.sleep(0.005)
-    if set(bed.recorder.ran().values()) != {1}:
+    if set(cluster.recorder.ran().values()) != {1}:
         raise RuntimeError("a job ran twice")
-    return [(event["began"], event["ended"]) for event in bed.recorder.named("ran")]
+    return [(event["began"], event["ended"]) for event in cluster.recorder.named("ran")]
 
 
 async def mixed(kind: Kind, seed: int) -> dict[str, float]:
-    """Seconds from the dispatch to the end of the last job, over the ideal."""
+    """Makespan divided by the ideal one."""
     seconds = lengths(seed)
-    async with workers(kind, WORKERS, SLOTS) as bed, bed.bus() as bus:
+    async with workers(kind, WORKERS, SLOTS) as cluster, cluster.bus() as bus:
         began = time.monotonic()
         await bus.bulk([Lasts(key=str(n), seconds=one) for n, one in enumerate(seconds)])
         sent = time.monotonic()
-        runs = await until_all_ran(bed, JOBS)
+        runs = await until_all_ran(cluster, JOBS)
     took, best = max(ended for _, ended in runs) - began, ideal(seconds)
     free = longest_free(runs, WORKERS * SLOTS, sent)
     return {
@@ -129,14 +129,14 @@ async def mixed(kind: Kind, seed: int) -> dict[str, float]:
 
 
 async def stuck(kind: Kind, seed: int) -> dict[str, float]:
-    """One of two workers is held: the other gets everything."""
-    async with workers(kind, 2, 1) as bed, bed.bus() as bus:
+    """Block one of two workers: the other one gets everything."""
+    async with workers(kind, 2, 1) as cluster, cluster.bus() as bus:
         await bus.dispatch(Sticks())
-        await bed.recorder.count("waits", 1)
+        await cluster.recorder.count("waits", 1)
         await bus.bulk([Lasts(key=str(number), seconds=0.02) for number in range(100)])
         sent = time.monotonic()
-        runs = await until_all_ran(bed, 100)
-        bed.recorder.open("stuck")
+        runs = await until_all_ran(cluster, 100)
+        cluster.recorder.open("stuck")
     took = max(ended for _, ended in runs) - sent
     return {"took, s": took, "slot free, ms": 1_000 * longest_free(runs, 1, sent)}
 
@@ -145,7 +145,7 @@ SCENARIOS = {"mixed": mixed, "stuck": stuck}
 
 
 def main() -> None:
-    """Print a line for each figure: of each run, then the median."""
+    """Print a line per figure: each run, then the median."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sharing", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", default=[])
     parser.add_argument("--runs", type=int, default=5)

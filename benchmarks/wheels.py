@@ -1,4 +1,4 @@
-"""Which dependencies have a wheel for which processor: ``python -m benchmarks.wheels``.
+"""Which dependencies have wheels for which processor: ``python -m benchmarks.wheels``.
 
 Asks the package index, as pip does, for the newest release of each distribution that a slim
 installation has, and of those that the extras bring.
@@ -20,14 +20,14 @@ MACHINES = {
 }
 """A Raspberry Pi with a 64-bit system, with a 32-bit one, and Alpine Linux."""
 
-EXTRAS = ("amqtt", "cryptography", "cffi", "uvloop")
-"""What `broker`, `crypto` and `speed` bring, and what of it is compiled."""
+EXTRAS = ("cryptography", "cffi", "uvloop")
+"""Packages of `broker`, `crypto` and `speed`, and the compiled ones among them."""
 
 VERSION = "3.11"
 
 
 def wheel(name: str, tags: tuple[str, ...], folder: Path) -> str:
-    """What pip would take: "pure Python", "wheel", or "none"."""
+    """What pip would choose: "pure Python", "wheel", or "none"."""
     platforms = [part for tag in tags for part in ("--platform", tag)]
     folder.mkdir()
     done = subprocess.run(
@@ -45,7 +45,7 @@ def wheel(name: str, tags: tuple[str, ...], folder: Path) -> str:
 
 
 def main() -> None:
-    """Ask, and print a table."""
+    """Ask pip, and print a table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slim = [package.split()[0] for package in packages(install(folder / "slim", *SLIM))]

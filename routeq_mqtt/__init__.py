@@ -1,13 +1,34 @@
 """routeq-mqtt: an MQTT-native job bus. Queues are broker topics, and no accepted job is lost."""
 
-from routeq_mqtt.bus.batches import BatchProgress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import close_default_bus, default_bus, dispatch, queue, use_bus
-from routeq_mqtt.bus.devices import DeviceInfo, Rollout, RolloutProgress
-from routeq_mqtt.bus.flows import BatchHandle, batch, batch_of, chain
-from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, Progress
-from routeq_mqtt.bus.size import QueueSize
-from routeq_mqtt.bus.sync import SyncBus
+from routeq_mqtt.bus.features.batches import BatchProgress
+from routeq_mqtt.bus.features.devices import Rollout, RolloutProgress
+from routeq_mqtt.bus.features.handles import JobHandle, JobStatus, Progress
+from routeq_mqtt.bus.features.manage import (
+    DeviceInfo,
+    DeviceRegistry,
+    FailedJobs,
+    QueueControl,
+    Queues,
+    Schedules,
+    Triggers,
+    WorkerInfo,
+)
+from routeq_mqtt.bus.features.queue_size import QueueSize
+from routeq_mqtt.bus.functions import (
+    CallOptions,
+    FunctionCall,
+    JobDecorator,
+    JobFunction,
+    job,
+)
+from routeq_mqtt.bus.send.arguments import DispatchOptions
+from routeq_mqtt.bus.sync import SyncBus, SyncJobHandle
+from routeq_mqtt.bus.workflows import BatchHandle, batch, batch_of, chain
 from routeq_mqtt.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -17,7 +38,7 @@ from routeq_mqtt.errors import (
     Fail,
     JobCancelled,
     JobFailed,
-    NobodyHoldsJobs,
+    NoConsumer,
     NoResult,
     NoScheduler,
     OutboxFull,
@@ -31,24 +52,88 @@ from routeq_mqtt.errors import (
     Retry,
     RouteqError,
     SchedulerRunning,
+    StaleDatabase,
     UnknownJob,
     UnreadableMessage,
     UnsupportedVersion,
 )
-from routeq_mqtt.job.backoff import Exponential
-from routeq_mqtt.job.context import traceparent, tracestate, travels
-from routeq_mqtt.job.hooks import JobEvent, on, remove_hook
-from routeq_mqtt.job.job import Job
-from routeq_mqtt.job.middleware import middleware, remove_middleware
-from routeq_mqtt.job.schedule import cron, every
-from routeq_mqtt.job.trigger import trigger
+from routeq_mqtt.jobs.backoff import Exponential
+from routeq_mqtt.jobs.calls.depends import Depends
+from routeq_mqtt.jobs.calls.functions import FunctionJob, FunctionOptions, current_job
+from routeq_mqtt.jobs.calls.life import (
+    WorkerState,
+    on_shutdown,
+    on_startup,
+    remove_life_hook,
+    worker_state,
+)
+from routeq_mqtt.jobs.context import propagate, traceparent, tracestate
+from routeq_mqtt.jobs.hooks import JobEvent, on, remove_hook
+from routeq_mqtt.jobs.job import Job
+from routeq_mqtt.jobs.middleware import Handler, Middleware, middleware, remove_middleware
+from routeq_mqtt.jobs.options import JobOptions, OneJobOptions, Overrides
+from routeq_mqtt.jobs.schedule import cron, every
+from routeq_mqtt.jobs.trigger import trigger
+from routeq_mqtt.jobs.types.registered import register_type
 from routeq_mqtt.outbox.options import OutboxOptions
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.version import VERSION
+from routeq_mqtt.wire.messages.replies import (
+    FailedShort,
+    FailedShown,
+    Retried,
+    ScheduleShown,
+    Skipped,
+    TriggerShown,
+)
+
+if TYPE_CHECKING:
+    from routeq_mqtt.service import Scheduler, Worker
+    from routeq_mqtt.worker.options import WorkerOptions
 
 __version__ = VERSION
 
+_LATE = {
+    "Worker": "routeq_mqtt.service",
+    "Scheduler": "routeq_mqtt.service",
+    "WorkerOptions": "routeq_mqtt.worker.options",
+}
+"""What producers need not, and what would make this import slow."""
+
+
+if not TYPE_CHECKING:  # else every name could be imported from here
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - a public name
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_LATE[name]), name)
+
+
 __all__ = [
     "Job",
+    "job",
+    "current_job",
+    "Depends",
+    "on_startup",
+    "on_shutdown",
+    "remove_life_hook",
+    "WorkerState",
+    "worker_state",
+    "JobFunction",
+    "FunctionCall",
+    "FunctionJob",
+    "JobDecorator",
+    "FunctionOptions",
+    "CallOptions",
+    "JobOptions",
+    "OneJobOptions",
+    "DispatchOptions",
+    "Settings",
+    "Worker",
+    "Scheduler",
+    "WorkerOptions",
+    "Handler",
+    "Middleware",
     "dispatch",
     "queue",
     "Bus",
@@ -59,7 +144,9 @@ __all__ = [
     "close_default_bus",
     "QueueSize",
     "trigger",
+    "register_type",
     "JobHandle",
+    "SyncJobHandle",
     "JobStatus",
     "Progress",
     "middleware",
@@ -67,7 +154,7 @@ __all__ = [
     "on",
     "remove_hook",
     "JobEvent",
-    "travels",
+    "propagate",
     "traceparent",
     "tracestate",
     "every",
@@ -78,12 +165,26 @@ __all__ = [
     "BatchHandle",
     "BatchProgress",
     "DeviceInfo",
+    "WorkerInfo",
+    "FailedJobs",
+    "Schedules",
+    "Triggers",
+    "Queues",
+    "QueueControl",
+    "DeviceRegistry",
+    "FailedShort",
+    "FailedShown",
+    "Retried",
+    "Skipped",
+    "ScheduleShown",
+    "TriggerShown",
     "Rollout",
     "RolloutProgress",
     "Retry",
     "Release",
     "Fail",
     "Exponential",
+    "Overrides",
     "RouteqError",
     "ConfigurationError",
     "DuplicateJobName",
@@ -96,11 +197,12 @@ __all__ = [
     "UnknownJob",
     "ConnectionFailed",
     "ConnectionLost",
-    "NobodyHoldsJobs",
+    "NoConsumer",
     "NoResult",
     "PublishRefused",
     "NoScheduler",
     "SchedulerRunning",
+    "StaleDatabase",
     "OutboxFull",
     "OutboxUnavailable",
     "DispatchTimeout",

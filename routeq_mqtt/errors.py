@@ -2,7 +2,8 @@
 
     RouteqError
     ├── ConfigurationError      a setting, an option or a class is wrong
-    │   └── DuplicateJobName    two job classes claim one wire name
+    │   ├── DuplicateJobName    two job classes claim one wire name
+    │   └── StaleDatabase       a scheduler's database is an older copy of the one in use
     ├── PackingError            a value in a job's data cannot travel
     │   └── PayloadTooLarge     the envelope is larger than the limit
     ├── UnreadableMessage       bytes that are no envelope; kept as a failed record
@@ -11,10 +12,11 @@
     ├── UnknownJob              no class is registered under this name
     ├── ConnectionFailed        the broker could not be reached or refused us
     │   └── ConnectionLost      the connection ended before the answer came
-    ├── NobodyHoldsJobs         no worker, scheduler or embedded broker would keep the job
+    ├── NoConsumer         no worker, scheduler or embedded broker would keep the job
     ├── PublishRefused          the broker refused the message: access control, size or quota
     ├── NoScheduler             what was asked for needs a scheduler, and none answers
     ├── SchedulerRunning        a second scheduler was started on one bus
+    ├── TaskEnded               a background task of a worker or scheduler ended by itself
     ├── OutboxFull              the outbox has reached its limit; nothing was kept
     ├── OutboxUnavailable       the outbox's file cannot be written or read now; nothing was kept
     ├── JobProcessDied          the process that ran a job ended before the job did
@@ -41,11 +43,15 @@ class RouteqError(Exception):
 
 
 class ConfigurationError(RouteqError):
-    """A setting, an option or a job class is wrong; names it, its value and the mend."""
+    """A setting, an option or a job class is wrong; names it, its value and the fix."""
 
 
 class DuplicateJobName(ConfigurationError):
     """Two job classes claim one wire name."""
+
+
+class StaleDatabase(ConfigurationError):
+    """A scheduler's database is an older copy of the one that the bus has seen; says of which."""
 
 
 class PackingError(RouteqError):
@@ -57,7 +63,7 @@ class PayloadTooLarge(PackingError):
 
 
 class UnreadableMessage(RouteqError):
-    """The bytes are no envelope. Whoever reads such a message keeps it as a failed record."""
+    """The bytes are no envelope. The reader keeps such a message as a failed record."""
 
 
 class UnsupportedVersion(UnreadableMessage):
@@ -80,7 +86,7 @@ class ConnectionLost(ConnectionFailed):
     """The connection ended before the answer came; the message may have arrived."""
 
 
-class NobodyHoldsJobs(RouteqError):
+class NoConsumer(RouteqError):
     """No worker, no scheduler and no embedded broker would keep the job: nothing was sent."""
 
 
@@ -103,6 +109,10 @@ class NoScheduler(RouteqError):
 
 class SchedulerRunning(RouteqError):
     """A second scheduler was started on one bus; says where the first one runs."""
+
+
+class TaskEnded(RouteqError):
+    """A background task ended that should have kept running; the process must start again."""
 
 
 class OutboxFull(RouteqError):
@@ -141,13 +151,28 @@ class ResultTimeout(NoResult, TimeoutError):
     """The job has not ended in time; ask again later."""
 
 
-class JobControl(Exception):
-    """Base of what a job raises to steer its own fate."""
+class JobControl(BaseException):
+    """Base of what a job raises to steer its own fate.
+
+    A `BaseException`, as `asyncio.CancelledError` is: an ``except Exception`` in a job, in a
+    middleware or in a library that they call must not swallow it.
+    """
+
+
+LONGEST_DELAY = 1_000 * 365.25 * 86_400
+"""Seconds. A moment past the year 9999 could not be read by the scheduler."""
 
 
 def _check_delay(who: str, delay: object) -> None:
-    if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
-        raise ConfigurationError(f"{who}: delay={delay!r} must be 0 seconds or more")
+    if (
+        not isinstance(delay, int | float)
+        or isinstance(delay, bool)
+        or not 0 <= delay <= LONGEST_DELAY
+    ):
+        raise ConfigurationError(
+            f"{who}: delay={delay!r} must be 0 seconds or more, {LONGEST_DELAY:.0f} (1,000 years) "
+            "at most"
+        )
 
 
 class Retry(JobControl):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NoReturn
@@ -11,20 +12,24 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.bed.bed import KINDS, Bed, Kind, mosquitto
-from tests.bed.memory import MemoryBed
-from tests.bed.recorder import Recorder
+from tests.cluster.beside import Beside
+from tests.cluster.cluster import KINDS, Cluster, Kind, mosquitto
+from tests.cluster.memory import MemoryCluster
+from tests.cluster.recorder import Recorder
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup all children would ignore it
 
 # No deadline: no test is about time. Few examples where a commit waits, many where nobody does.
 settings.register_profile("commit", max_examples=25, deadline=None)
-settings.register_profile("thorough", max_examples=300, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
 settings.load_profile("thorough" if os.environ.get("CI") == "true" else "commit")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test on every broker; one marked `stock` also on a mosquitto without configuration.
 
-    One marked `memory` also without a process, and one of those marked `processes` not.
+    One marked `memory` also without a process, one marked `beside` also in a namespace beside
+    another bus, and one of those marked `processes` not.
     """
     if "kind" not in metafunc.fixturenames:
         return
@@ -34,13 +39,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds.append("stock")
     if "memory" in marks and "processes" not in marks:
         kinds.append("memory")
+    if "beside" in marks and "processes" not in marks:
+        kinds += ["shared mosquitto", "shared embedded"]
     metafunc.parametrize("kind", kinds, indirect=True)
 
 
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
-    if chosen in {"mosquitto", "stock"}:
+    if chosen in {"mosquitto", "stock", "shared mosquitto"}:
         need_mosquitto()
     return chosen
 
@@ -78,9 +85,9 @@ async def recorder() -> AsyncIterator[Recorder]:
 
 
 @pytest.fixture
-async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
+async def cluster(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[Cluster]:
     """A broker that runs, and nothing else."""
-    one = MemoryBed(tmp_path, recorder) if kind == "memory" else Bed(kind, tmp_path, recorder)
+    one = make_cluster(kind, tmp_path, recorder)
     await one.start_broker()
     try:
         yield one
@@ -88,10 +95,20 @@ async def bed(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[B
         await one.close()
 
 
+def make_cluster(kind: Kind, folder: Path, recorder: Recorder) -> Cluster:
+    if kind == "memory":
+        return MemoryCluster(folder, recorder)
+    if kind == "shared embedded":
+        return Beside("embedded", folder, recorder)
+    if kind == "shared mosquitto":
+        return Beside("mosquitto", folder, recorder)
+    return Cluster(kind, folder, recorder)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start processes are slow: part of `make test`, left out of `make check`."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         params = callspec.params if callspec is not None else {}
-        if "bed" in getattr(item, "fixturenames", ()) and params.get("kind") != "memory":
+        if "cluster" in getattr(item, "fixturenames", ()) and params.get("kind") != "memory":
             item.add_marker(pytest.mark.slow)

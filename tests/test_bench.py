@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from routeq_mqtt.bench.results import Table, percentile
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.recorder import TIMEOUT
 
 if TYPE_CHECKING:
-    from tests.bed.bed import Bed
+    from tests.cluster.cluster import Cluster
 
 
 def test_a_row_keeps_every_run_and_says_the_median() -> None:
@@ -45,23 +45,23 @@ def test_the_tally_needs_no_library() -> None:
         assert imported(Path(str(module.__file__))) <= STANDARD | {"__future__"}
 
 
-async def test_a_user_measures_the_own_bus(bed: Bed) -> None:
-    code, output = await bed.cli("bench", "latency", "--json")
+async def test_a_user_measures_the_own_bus(cluster: Cluster) -> None:
+    code, output = await cluster.cli("bench", "latency", "--json")
     assert code == 0, output
     rows = json.loads(output[output.index("[") :])
     assert [row["scenario"] for row in rows] == ["latency p50", "latency p99"]
     assert all(0 < row["runs"][0] < 1_000 for row in rows)
 
 
-async def test_what_needs_a_scheduler_is_left_out_without_one(bed: Bed) -> None:
+async def test_what_needs_a_scheduler_is_left_out_without_one(cluster: Cluster) -> None:
     async with asyncio.timeout(TIMEOUT):
-        code, output = await bed.cli("bench", "durable", "--json")
+        code, output = await cluster.cli("bench", "durable", "--json")
     assert code == 0, output
     assert "left out: durable" in output
 
 
-async def test_an_unknown_scenario_is_named(bed: Bed) -> None:
-    code, output = await bed.cli("bench", "fastest")
+async def test_an_unknown_scenario_is_named(cluster: Cluster) -> None:
+    code, output = await cluster.cli("bench", "fastest")
     assert code == 4
     assert "'fastest'" in output
     assert "latency" in output

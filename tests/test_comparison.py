@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 PAGE = (ROOT / "docs" / "comparison.md").read_text()
 TABLES = PAGE.partition("\n## Where others are better\n")[2].partition("\n## Sources\n")[0]

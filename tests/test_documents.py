@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 from routeq_mqtt.presence.status import SchedulerStatus, WorkerLoad, WorkerStatus
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.topics import Topics
-from routeq_mqtt.wire import extensions
-from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.wire.options import _CHECKS as OPTIONS
-from routeq_mqtt.wire.record import FailedRecord
-from tests.bed.bed import Bed
-from tests.bed.process import ROOT
+from routeq_mqtt.wire import extensions, table
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.wire.envelopes.options import _CHECKS as OPTIONS
+from routeq_mqtt.wire.envelopes.record import FailedRecord
+from routeq_mqtt.wire.observe import catalogue
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ROOT
 from tests.test_readme import README, Story
 
 WIRE = (ROOT / "docs" / "wire-format.md").read_text()
@@ -61,27 +63,75 @@ def test_the_table_of_extension_types_has_every_number() -> None:
     assert first_column(part("\n## Values\n")) == {str(kind) for kind in extensions._DECODERS}
 
 
-def test_the_readme_has_every_setting() -> None:
+def test_the_page_of_settings_has_every_setting() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
     missing = {f"ROUTEQ_{name.upper()}" for name in names(Settings)} - set(
-        re.findall(r"`(ROUTEQ_\w+)`", README)
+        re.findall(r"`(ROUTEQ_\w+)`", page)
     )
     assert not missing
 
 
-def test_the_design_has_every_topic() -> None:
+def test_the_design_has_the_table_of_topics() -> None:
+    """To renew it: python -c "from routeq_mqtt.wire.table import shown; print(shown())"."""
     design = (ROOT / "docs" / "design.md").read_text()
-    code = Path(str(Topics.__module__.replace(".", "/")) + ".py")
-    spelled = re.findall(r'f"\{self\.control\}/([\w/]+)', (ROOT / code).read_text())
-    missing = {topic for topic in spelled if f"routeq/{topic.rstrip('/')}" not in design}
-    assert not missing - {"reply", "reply/", "probe", "probe/"}
+    assert f"\n{table.shown()}\n" in design
+
+
+def test_the_wire_format_has_the_table_of_requests() -> None:
+    """To renew it: print `routeq_mqtt.wire.observe.catalogue.shown()`."""
+    assert f"\n{catalogue.shown()}\n" in WIRE
+
+
+def test_the_scheduler_answers_every_request() -> None:
+    """Each of the roles has some of them; none has one twice."""
+    source = "".join(
+        path.read_text() for path in (ROOT / "routeq_mqtt" / "scheduler").rglob("*.py")
+    )
+    for kind in catalogue.REQUESTS.values():
+        assert len(re.findall(rf"(requests|asks)\.{kind.__name__}: self\.", source)) == 1, kind
+
+
+def test_the_table_of_topics_has_every_topic() -> None:
+    topics = Topics()
+    named = {name for name in vars(Topics) if not name.startswith("_")}
+    spelled = set()
+    for name in named - {
+        "queue_of",
+        "is_foreign",
+        "worker_of",
+        "stats_of",
+        "order_of",
+        "lineage_of",
+        "all_intake",
+        "all_dealt_intake",
+        "dealt_prefix",
+        "shared",
+        "alone",
+        "all_buses",
+        "bus_of",
+        "client_prefix",
+        "group",
+        "namespace",
+        "within",
+        "sharing",
+    }:
+        spell = getattr(topics, name)
+        if callable(spell):
+            spell = spell(*(["*"] * len(signature(spell).parameters)))
+        spelled.add(spell.rstrip("/#"))
+    listed = {re.sub(r"<[^>]*>", "*", kind.topic) for kind in table.KINDS}
+    assert spelled - {"queue", "$queue", "routeq", "routeq/orders"} == listed - {
+        "*",  # a trigger's
+        "routeq/rpc/census",
+    }
 
 
 async def test_the_message_of_a_device_is_a_job(
-    bed: Bed, tmp_path: Path, mosquitto_pub: str
+    cluster: Cluster, tmp_path: Path, mosquitto_pub: str
 ) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
-    story = Story(bed, folder)
+    story = Story(cluster, folder)
     story.install()
     jobs = re.search(r"^`jobs\.py`:\n\n```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert jobs is not None
@@ -109,3 +159,14 @@ def test_the_map_of_the_design_has_every_package_and_no_file_that_is_not_there()
         if not any(folder.glob(file))
     ]
     assert not gone
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    """`make docs` builds it; this says at once what it would refuse."""
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    placed = re.findall(r": ([\w/-]+\.md)$", nav, re.MULTILINE)
+    docs = ROOT / "docs"
+    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
+    assert len(placed) == len(set(placed)), "a page is named twice"
+    assert pages - set(placed) == set(), "add them to nav in mkdocs.yml"
+    assert set(placed) - pages == {"index.md"}, "index.md is made of the README"

@@ -8,33 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Bed
-from tests.bed.process import ROOT, Process
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ROOT, Process
 
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/README.md"))
 
 
-async def service(bed: Bed, example: str) -> Process:
+async def service(cluster: Cluster, example: str) -> Process:
     """The worker of an example, started with the line of its README."""
     text = (ROOT / "examples" / example / "README.md").read_text()
     [flags] = re.findall(r"^    routeq-mqtt worker (.*)$", text, re.MULTILINE)
-    worker = await Process.cli("worker", "worker", *flags.split(), env=bed.env)
-    bed.processes.append(worker)
+    worker = await Process.cli("worker", "worker", *flags.split(), env=cluster.env)
+    cluster.processes.append(worker)
     await worker.says("online")
     return worker
 
 
-async def program(bed: Bed, module: str, *arguments: str) -> Process:
+async def program(cluster: Cluster, module: str, *arguments: str) -> Process:
     command = (sys.executable, "-m", f"examples.{module}", *arguments)
-    process = await Process.start(module, *command, env=bed.env)
-    bed.processes.append(process)
+    process = await Process.start(module, *command, env=cluster.env)
+    cluster.processes.append(process)
     return process
 
 
-async def test_send_email(bed: Bed) -> None:
-    await bed.scheduler()
-    worker = await service(bed, "send_email")
-    sender = await program(bed, "send_email.dispatch")
+async def test_send_email(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    worker = await service(cluster, "send_email")
+    sender = await program(cluster, "send_email.dispatch")
     assert await sender.ended() == 0, sender.output
     assert sender.lines[1] == "dispatched 100 more"
     await worker.says("attempt=1", times=101)
@@ -42,32 +42,34 @@ async def test_send_email(bed: Bed) -> None:
     assert len(set(mails)) == len(mails) == 101
 
 
-async def test_sensor_data_with_nothing_but_mosquitto_pub(bed: Bed, mosquitto_pub: str) -> None:
-    await bed.scheduler()
-    worker = await service(bed, "sensor_data")
+async def test_sensor_data_with_nothing_but_mosquitto_pub(
+    cluster: Cluster, mosquitto_pub: str
+) -> None:
+    await cluster.scheduler()
+    worker = await service(cluster, "sensor_data")
     script = str(ROOT / "examples" / "sensor_data" / "device.sh")
-    device = await Process.start("device", "sh", script, env={"PORT": str(bed.port)})
+    device = await Process.start("device", "sh", script, env={"PORT": str(cluster.port)})
     assert await device.ended() == 0, device.output
     await worker.says("sensor=roof celsius=21.5 at=2026-01-02 03:04:05+00:00")
 
 
-async def test_a_report_later(bed: Bed) -> None:
-    await bed.scheduler()
-    worker = await service(bed, "report_later")
-    hour = await program(bed, "report_later.dispatch")
+async def test_a_report_later(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    worker = await service(cluster, "report_later")
+    hour = await program(cluster, "report_later.dispatch")
     assert await hour.ended() == 0, hour.output
     assert hour.lines[0].endswith("; delayed now: 1")
-    soon = await program(bed, "report_later.dispatch", "0.3")
+    soon = await program(cluster, "report_later.dispatch", "0.3")
     assert await soon.ended() == 0, soon.output
     await worker.says("report for customer 42")
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         assert (await bus.size("reports")).delayed == 1  # the one in an hour waits on
 
 
-async def test_failed_jobs(bed: Bed) -> None:
-    await bed.scheduler()
-    worker = await service(bed, "failed_jobs")
-    sender = await program(bed, "failed_jobs.dispatch")
+async def test_failed_jobs(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    worker = await service(cluster, "failed_jobs")
+    sender = await program(cluster, "failed_jobs.dispatch")
     assert await sender.ended() == 0, sender.output
     assert sender.lines == [
         "failed on purpose: Fail: this card is stolen",
@@ -76,22 +78,22 @@ async def test_failed_jobs(bed: Bed) -> None:
     for text in ("charged good", "charged busy", "could not charge stolen: this card is stolen",
                  "could not charge broken: the terminal is broken"):  # fmt: skip
         await worker.says(text)
-    code, output = await bed.cli("failed", "list")
+    code, output = await cluster.cli("failed", "list")
     assert code == 0
     assert "stolen" in output
-    code, output = await bed.cli("failed", "retry", "--all")
+    code, output = await cluster.cli("failed", "retry", "--all")
     assert (code, output) == (0, "2 jobs run again")
     await worker.says("could not charge broken", times=2)
 
 
-async def test_dispatch_from_an_mqtt_handler(bed: Bed, mosquitto_pub: str) -> None:
-    await bed.scheduler()
-    worker = await service(bed, "mqtt_handler")
-    bridge = await program(bed, "mqtt_handler.bridge", "2")
+async def test_dispatch_from_an_mqtt_handler(cluster: Cluster, mosquitto_pub: str) -> None:
+    await cluster.scheduler()
+    worker = await service(cluster, "mqtt_handler")
+    bridge = await program(cluster, "mqtt_handler.bridge", "2")
     await bridge.says("listening")
     for state in ("open", "closed"):
         door = await Process.start(
-            "door", mosquitto_pub, "-p", str(bed.port), "-q", "1",
+            "door", mosquitto_pub, "-p", str(cluster.port), "-q", "1",
             "-t", "doors/front/state", "-m", state,
         )  # fmt: skip
         assert await door.ended() == 0, door.output

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 # Folders that git does not know, and that may hold documents of others.
 FOREIGN = {".git", ".venv", "node_modules", "build", "dist", ".hypothesis", ".pytest_cache"}

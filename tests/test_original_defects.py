@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.bed.bed import Bed
-from tests.bed.jobs import Blocking, Gated, LastChance, Report
-from tests.bed.process import ROOT
+from tests.cluster import rare_reports
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import Blocking, Gated, LastChance, Report
+from tests.cluster.process import ROOT
 
 JOBS = "contract/test_jobs.py"
 PROCESSES = "contract/test_processes.py"
@@ -76,52 +77,52 @@ def test_every_defect_is_held_by_a_test_that_exists() -> None:
     assert not missing
 
 
-async def test_4_fifty_delayed_jobs_are_released_once(bed: Bed) -> None:
-    scheduler = await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+async def test_4_fifty_delayed_jobs_are_released_once(cluster: Cluster) -> None:
+    scheduler = await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         for number in range(50):
             await bus.later(0.5, Report(key=str(number)))
-        await bed.recorder.count("ran", 5)
+        await cluster.recorder.count("ran", 5)
         await scheduler.kill()  # in the middle of the release
-        await bed.scheduler()
-        await bed.recorder.wait(lambda: len(bed.recorder.ran()) == 50, "all fifty")
+        await cluster.scheduler()
+        await cluster.recorder.wait(lambda: len(cluster.recorder.ran()) == 50, "all fifty")
         await bus.later(0.1, Report(key="last"))
-        await bed.recorder.wait(lambda: "last" in bed.recorder.ran())
-    assert set(bed.recorder.ran().values()) == {1}
+        await cluster.recorder.wait(lambda: "last" in cluster.recorder.ran())
+    assert set(cluster.recorder.ran().values()) == {1}
 
 
 @pytest.mark.stock
-async def test_7_and_18_a_killed_worker_loses_nothing(bed: Bed) -> None:
-    await bed.scheduler()
-    first = await bed.worker("default", "--concurrency", "3", "--prefetch", "20")
-    async with bed.bus() as bus:
+async def test_7_and_18_a_killed_worker_loses_nothing(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    first = await cluster.worker("default", "--concurrency", "3", "--prefetch", "20")
+    async with cluster.bus() as bus:
         for number in range(20):
             await bus.dispatch(Gated(key=str(number), gate="go"))
-    await bed.recorder.count("waits", 3)
+    await cluster.recorder.count("waits", 3)
     await first.kill()
-    await bed.worker("default", "--concurrency", "20")
-    bed.recorder.open("go")
-    await bed.recorder.wait(lambda: len(bed.recorder.ran()) == 20, "all twenty")
-    assert set(bed.recorder.ran().values()) == {1}
+    await cluster.worker("default", "--concurrency", "20")
+    cluster.recorder.open("go")
+    await cluster.recorder.wait(lambda: len(cluster.recorder.ran()) == 20, "all twenty")
+    assert set(cluster.recorder.ran().values()) == {1}
 
 
-async def test_10_a_handler_that_blocks_stops_nothing_else(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker("default", "--concurrency", "2")
+async def test_10_a_handler_that_blocks_stops_nothing_else(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", "--concurrency", "2")
     slow = Blocking(key="slow")
-    slow.timeout = 0.1  # type: ignore[misc]
-    slow.max_tries = 1  # type: ignore[misc]
-    async with bed.bus() as bus:
+    slow.timeout = 0.1
+    slow.max_tries = 1
+    async with cluster.bus() as bus:
         await bus.dispatch(slow)
-        await bed.recorder.count("waits", 1)
+        await cluster.recorder.count("waits", 1)
         await bus.dispatch(Report(key="beside"))
-        await bed.recorder.count("ran", 1)
+        await cluster.recorder.count("ran", 1)
         [worker] = [m for m in (await _members(bus)) if m["state"] == "online"]
     assert worker
-    bed.recorder.open("slow")
-    await bed.recorder.count("ran", 2)  # a thread cannot be stopped: it ran to its end, once
-    assert bed.recorder.ran() == {"beside": 1, "slow": 1}
+    cluster.recorder.open("slow")
+    await cluster.recorder.count("ran", 2)  # a thread cannot be stopped: it ran to its end, once
+    assert cluster.recorder.ran() == {"beside": 1, "slow": 1}
 
 
 async def _members(bus: object) -> list[dict[str, object]]:
@@ -135,41 +136,41 @@ async def _members(bus: object) -> list[dict[str, object]]:
 
 
 @pytest.mark.stock
-async def test_11_a_shutdown_past_its_time_costs_no_job(bed: Bed) -> None:
-    await bed.scheduler()
-    first = await bed.worker("default", "--shutdown-timeout", "0.1")
-    async with bed.bus() as bus:
+async def test_11_a_shutdown_past_its_time_costs_no_job(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    first = await cluster.worker("default", "--shutdown-timeout", "0.1", **rare_reports.ENV)
+    async with cluster.bus() as bus:
         await bus.dispatch(LastChance(gate="go"))
-        await bed.recorder.count("waits", 1)
+        await cluster.recorder.count("waits", 1)
         first.send(signal.SIGTERM)
         assert await first.ended() == 0
-        await bed.worker()
-        await bed.recorder.count("waits", 2)
-        bed.recorder.open("go")
-        await bed.recorder.count("ran", 1)
+        await cluster.worker()
+        await cluster.recorder.count("waits", 2)
+        cluster.recorder.open("go")
+        await cluster.recorder.count("ran", 1)
         assert await bus.requests.call("failed.list") == []
-    assert [event["attempt"] for event in bed.recorder.events] == [1, 1, 1]
+    assert [event["attempt"] for event in cluster.recorder.events] == [1, 1, 1]
 
 
 @pytest.mark.stock
-async def test_12_failed_is_called_for_a_job_that_died_on_its_last_try(bed: Bed) -> None:
-    await bed.scheduler()
-    first = await bed.worker()
-    async with bed.bus() as bus:
+async def test_12_failed_is_called_for_a_job_that_died_on_its_last_try(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    first = await cluster.worker()
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch(LastChance(gate="never"))
-        await bed.recorder.count("waits", 1)
+        await cluster.recorder.count("waits", 1)
         await first.kill()
-        await bed.worker()
-        [record] = await bed.failed_records(bus, 1)
-    await bed.recorder.count("failed", 1)
+        await cluster.worker()
+        [record] = await cluster.failed_records(bus, 1)
+    await cluster.recorder.count("failed", 1)
     assert (record["id"], record["reason"]) == (job_id, "worker died while running it")
 
 
-async def test_16_bulk_has_many_jobs_in_flight_at_once(bed: Bed) -> None:
+async def test_16_bulk_has_many_jobs_in_flight_at_once(cluster: Cluster) -> None:
     """What `publish_many` has in flight at once is in tests/transport/test_seam.py."""
-    await bed.scheduler()
+    await cluster.scheduler()
     together: list[int] = []
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         connection = await bus.sender.link.ready()
         publish_many = connection.publish_many
 

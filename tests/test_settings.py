@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt import ConfigurationError
-from routeq_mqtt.environment import environment
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.env import environment
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.address import BrokerAddress
 
 
@@ -62,6 +62,8 @@ def test_every_variable_is_read() -> None:
         ("INTAKE_PREFIX", "/"),
         ("DELIVERY_PREFIX", "a/+/"),
         ("DELIVERY_PREFIX", "#/"),
+        ("KEEP_ALIVE", "0.5"),
+        ("KEEP_ALIVE", "65536"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value(name: str, value: str) -> None:
@@ -78,12 +80,26 @@ def test_a_wrong_variable_is_named_with_its_value(name: str, value: str) -> None
         ("mqtts://h", "mqtts://h:8883"),
         ("ws://h", "ws://h:80/mqtt"),
         ("wss://h:444/path", "wss://h:444/path"),
+        ("wss://h/path?X-Amz-Signature=secret", "wss://h:443/path?***"),
+        ("mqtt://[fe80::1%25eth0]:5", "mqtt://[fe80::1%eth0]:5"),
         ("mqtt://[::1]:5", "mqtt://[::1]:5"),
         ("mqtt://user:secret@h", "mqtt://h:1883"),
     ],
 )
 def test_a_url_is_read(url: str, shown: str) -> None:
     assert str(BrokerAddress.parse(url)) == shown
+
+
+def test_a_presigned_url_keeps_its_query() -> None:
+    url = "wss://h/mqtt?X-Amz-Date=20261130T000000Z&X-Amz-Signature=a%2Fb%3D"
+    path = BrokerAddress.parse(url).websocket_path
+    assert path == "/mqtt?X-Amz-Date=20261130T000000Z&X-Amz-Signature=a%2Fb%3D"
+    assert BrokerAddress.parse("ws://h?x=1").websocket_path == "/mqtt?x=1"
+
+
+def test_the_zone_of_an_address_is_unescaped() -> None:
+    assert BrokerAddress.parse("mqtt://[fe80::1%25eth0]").host == "fe80::1%eth0"
+    assert BrokerAddress.parse("mqtt://[fe80::1%2525]").host == "fe80::1%25"
 
 
 def test_user_and_password_may_be_escaped() -> None:
@@ -105,6 +121,7 @@ def test_user_and_password_may_be_escaped() -> None:
         "mqtt://user:@secret@h:x",
         "user:secret@h:x",
         "mqtt://user:secret@[::1",
+        "wss://h:x/mqtt?signature=secret",
     ],
 )
 def test_a_wrong_url_is_one_clear_error_without_its_password(url: str) -> None:

@@ -28,12 +28,12 @@ RESULTS = Path(__file__).parent / ".results.json"
 
 
 def load() -> list[dict[str, Any]]:
-    """Rows that are finished."""
+    """The rows measured so far."""
     return list(json.loads(RESULTS.read_text())) if RESULTS.exists() else []
 
 
 def keep(system: str, rows: list[dict[str, Any]]) -> None:
-    """In the place of older rows of a system."""
+    """Save rows, replacing older ones of the same system."""
     kept = [row for row in load() if row["system"] != system]
     RESULTS.write_text(json.dumps(kept + rows, indent=1))
     for row in rows:
@@ -41,7 +41,7 @@ def keep(system: str, rows: list[dict[str, Any]]) -> None:
 
 
 def measure(peer: Peer, settings: Settings) -> None:
-    """One peer with one of its settings."""
+    """Measure one peer with one of its settings."""
     places.install(peer)
     with places.redis() as port, tempfile.TemporaryDirectory() as folder:
         arena = places.Arena(peer, settings, port, Path(folder))
@@ -58,7 +58,7 @@ def measure(peer: Peer, settings: Settings) -> None:
 
 
 def main() -> None:
-    """See the module."""
+    """Run what the arguments name, then write the report."""
     match sys.argv[1:]:
         case ["run", name, ("speed" | "safety") as settings]:
             measure(next(peer for peer in PEERS if peer.name == name), settings)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _all() -> None:
-    """Each in a process of its own, through the command BENCH_ALONE where a machine is shared."""
+    """Run each in its own process, through the command BENCH_ALONE on a shared machine."""
     wanted = [
         ("run", peer.name, settings)
         for settings in get_args(Settings)

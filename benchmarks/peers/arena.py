@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.kit import SLOTS, counter
-from tests.bed.bed import free_port
+from tests.cluster.cluster import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ VENVS = Path(__file__).parent / ".venvs"
 
 
 def install(peer: Peer) -> None:
-    """A virtual environment of its own, made where it is missing."""
+    """The peer's own virtual environment, created if missing."""
     home = VENVS / peer.name
     if not (home / ".ready").exists():
         print(f"installing {', '.join(peer.packages)}")
@@ -38,7 +38,7 @@ def install(peer: Peer) -> None:
 
 
 def versions(peer: Peer) -> dict[str, str]:
-    """Of what is installed for a peer."""
+    """Versions of the packages that are installed for a peer."""
     command = [str(VENVS / peer.name / "bin/pip"), "list", "--format=json"]
     listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     wanted = {name.partition("[")[0] for name in peer.packages} | {"redis"}
@@ -76,7 +76,7 @@ def until(
     """Wait for a condition.
 
     Raises:
-        TimeoutError: it never came.
+        TimeoutError: the condition was never met.
     """
     deadline = time.monotonic() + patience
     while not condition():
@@ -86,7 +86,7 @@ def until(
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Stop one process; what it leaves of a session of its own, too."""
+    """Stop a process, and whatever is left of its own session."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
@@ -102,7 +102,7 @@ class Arena:
     """One peer with one of its settings.
 
     Args:
-        peer: whom to measure.
+        peer: the system to measure.
         settings: "speed" or "safety".
         port: of Redis.
         folder: for the counters.
@@ -128,12 +128,12 @@ class Arena:
         }
 
     def clear(self) -> None:
-        """Nothing counted."""
+        """Reset the counters."""
         self._counts[:] = memoryview(bytes(SLOTS * 8)).cast("Q")
         self.times.write_bytes(b"")
 
     def flush(self) -> None:
-        """Nothing in Redis."""
+        """Empty Redis."""
         if _ask(self._port, "FLUSHALL") != b"+OK\r\n":
             raise RuntimeError("Redis does not answer")
 
@@ -143,7 +143,7 @@ class Arena:
 
     @contextlib.contextmanager
     def producer(self) -> Iterator[None]:
-        """A process that produces what it is told, for as long as the block lasts."""
+        """A process that produces on request, for the duration of the block."""
         self._producer = subprocess.Popen(
             [*self._command, "produce"], env=self._env, cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -154,24 +154,24 @@ class Arena:
             end(self._producer)
 
     def tell(self, what: str, number: int) -> None:
-        """Begin to produce."""
+        """Start producing."""
         print(what, number, file=self._producer.stdin, flush=True)
 
     def told(self) -> float:
-        """Wait for the producer; the seconds that it took."""
+        """Wait for the producer; return how many seconds it took."""
         said = self._producer.stdout.readline() if self._producer.stdout is not None else ""
         if not said:
             raise RuntimeError(f"{self.peer.name}: the producer died")
         return float(json.loads(said))
 
     def produce(self, what: str, number: int) -> float:
-        """Produce; the seconds that it took."""
+        """Produce; return how many seconds it took."""
         self.tell(what, number)
         return self.told()
 
     @contextlib.contextmanager
     def workers(self, number: int) -> Iterator[Callable[[signal.Signals], None]]:
-        """Worker processes that have run a job each; yields what sends them a signal."""
+        """Worker processes that have each run a job; yields a function that signals them all."""
         wanted = ["WORKER"] * number + ["BESIDE"] * self.peer.beside
         started = [
             subprocess.Popen(
@@ -193,7 +193,7 @@ class Arena:
                 end(process)
 
     def _all_have_run(self, number: int) -> bool:
-        """Whether so many processes have counted; a job more for those that have not."""
+        """Whether this many processes have counted a job; if not, send one more."""
         if sum(map(bool, self._counts)) >= number:
             return True
         before = self.counted()

@@ -75,7 +75,7 @@ async def _serve(adapter: ModuleType) -> None:
 
 
 async def _produce(adapter: ModuleType, what: str, number: int) -> float:
-    """One piece of producing; the seconds that it took."""
+    """Produce once; return how many seconds it took."""
     texts = [payload()] * number
     started = time.perf_counter()
     if what == "bulk":
@@ -91,7 +91,7 @@ async def _produce(adapter: ModuleType, what: str, number: int) -> float:
 
 
 async def _at_a_rate(adapter: ModuleType, number: int) -> None:
-    """50 a second, from the call to the start of the job."""
+    """Produce 50 jobs a second; each carries the time of its dispatch."""
     started = time.perf_counter()
     for sent in range(number):
         await asyncio.sleep(max(0.0, started + sent / 50 - time.perf_counter()))
@@ -99,7 +99,7 @@ async def _at_a_rate(adapter: ModuleType, number: int) -> None:
 
 
 async def _delayed(adapter: ModuleType, number: int) -> None:
-    """Due evenly from 1 to 2 s from now."""
+    """Produce jobs that fall due evenly between 1 and 2 s from now."""
     started = time.perf_counter()
     for sent in range(number):
         delay = 1.0 + sent / number - (time.perf_counter() - started)

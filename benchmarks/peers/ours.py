@@ -1,4 +1,4 @@
-"""Our own rows beside the peers': the scenarios of `python -m benchmarks`, under common names."""
+"""Our own rows next to the peers': the scenarios of `python -m benchmarks`, under common names."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _LOAD = replace(
     waiting=0,
     due=100,
 )
-"""The peers' sizes, but longer where ours would be over in a tenth of a second."""
+"""The peers' sizes; larger where our run would finish in a tenth of a second."""
 
 
 def rows(runs: int) -> list[dict[str, Any]]:
-    """Each scenario so many times, with the scheduler running and the shipped configuration."""
+    """Run each scenario `runs` times, with a scheduler and the shipped configuration."""
     found = []
     for row in asyncio.run(measure(_SCENARIOS, "mosquitto", runs, _LOAD)):
         name = next((new for old, new in _NAMES.items() if row.scenario.startswith(old)), None)

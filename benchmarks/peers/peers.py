@@ -1,4 +1,4 @@
-"""The peers: what is installed for each, and how much of each workload it gets in one run."""
+"""The peers: the packages for each, and the size of each workload per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars of medians with minima and maxima; rows as JSON on standard input, a PNG for each file."""
+"""Bar charts of medians with minima and maxima: rows as JSON on standard input, a PNG per file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows as a table and plots, between two marks of docs/performance.md."""
+"""The rows as a table and plots, between two markers in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _file(scenario: str) -> str:
 
 
 def _plot(rows: Rows) -> None:
-    """In a virtual environment of its own: matplotlib is nothing that we need otherwise."""
+    """Plot in a separate virtual environment: nothing else needs matplotlib."""
     home = VENVS / "plot"
     if not (home / ".ready").exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)

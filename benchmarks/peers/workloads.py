@@ -1,4 +1,4 @@
-"""The workloads of one peer: figures by their name, one for each run."""
+"""The workloads of one peer: figures by name, one per run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATE_JOBS = 100
 
 
 def play(arena: Arena, backlog: int, runs: int, *, drains_only: bool) -> Figures:
-    """All workloads, each `runs` times."""
+    """Run every workload `runs` times."""
     figures: Figures = defaultdict(list)
     with arena.producer():
         if not drains_only:
@@ -49,7 +49,7 @@ def play(arena: Arena, backlog: int, runs: int, *, drains_only: bool) -> Figures
 
 
 def _drain(arena: Arena, backlog: int, send: Callable[[signal.Signals], None]) -> float:
-    """A backlog that is there before the workers go on; from the first job to the last."""
+    """Drain a backlog that was there first; timed from the first job to the last."""
     arena.clear()
     send(signal.SIGSTOP)
     arena.produce("bulk", backlog)

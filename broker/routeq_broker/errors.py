@@ -4,11 +4,13 @@ BrokerError
 ├── AddressInUse     the address cannot be listened on
 ├── StoreBroken      the database cannot be used
 ├── AccessFileBroken users, access rules or certificates cannot be used
-├── NotAdmitted      a client is not who it says, or says nothing
+├── NotAdmitted      a client is refused at CONNECT
 └── ProtocolError    a client sent what MQTT does not allow; its connection ends
 """
 
 from __future__ import annotations
+
+from routeq_broker.protocol import reasons
 
 
 class BrokerError(Exception):
@@ -28,11 +30,11 @@ class AccessFileBroken(BrokerError):
 
 
 class NotAdmitted(BrokerError):
-    """A client may not come in.
+    """A client may not connect.
 
     Args:
         reason: for the log; holds no password.
-        code: of the CONNACK.
+        code: of the CONNACK, as MQTT 5 has it; `reasons.old_code` gives the one of 3.1.1.
     """
 
     def __init__(self, reason: str, code: int) -> None:
@@ -41,4 +43,13 @@ class NotAdmitted(BrokerError):
 
 
 class ProtocolError(BrokerError):
-    """A client sent what MQTT does not allow; its connection ends."""
+    """A client sent what MQTT does not allow; its connection ends.
+
+    Args:
+        problem: for the log.
+        code: of the DISCONNECT (MQTT 5); default: malformed packet.
+    """
+
+    def __init__(self, problem: str, code: int = reasons.MALFORMED_PACKET) -> None:
+        super().__init__(problem)
+        self.code = code

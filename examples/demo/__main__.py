@@ -11,13 +11,13 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from examples.demo.jobs import CallFlakyService, ChargeCard, Greet, ParseFile, ResizeImage
 from routeq_mqtt import Bus, Job
-from routeq_mqtt.transport.seam import Message
 
 _GIVE_UP = 45.0
 _STYLES = {"done": "green", "failed": "red", "retried": "yellow"}
@@ -26,7 +26,7 @@ out = Console()
 
 @dataclass
 class Watched:
-    """One job of the demo: what should become of it, and what did."""
+    """One job of the demo: its expected outcome and the actual one."""
 
     job: Job
     delay: float
@@ -57,7 +57,7 @@ def jobs() -> list[Watched]:
 
 
 async def main() -> int:
-    """Run the demo; the exit code."""
+    """Run the demo; return the exit code."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -111,7 +111,7 @@ async def _watch(bus: Bus) -> list[Watched]:
     over = asyncio.Event()
     begun = time.monotonic()
 
-    def take(message: Message) -> None:
+    def take(message: Any) -> None:  # noqa: ANN401
         for event in json.loads(message.payload):
             # By the job's own id: it may run before its dispatch has returned.
             for one in watched:
@@ -129,7 +129,7 @@ async def _watch(bus: Bus) -> list[Watched]:
     try:
         await asyncio.wait_for(over.wait(), _GIVE_UP)
     except TimeoutError:
-        out.print("not every job has ended in time", style="red")
+        out.print("not every job ended in time", style="red")
     return watched
 
 

@@ -25,19 +25,19 @@ class CallFlakyService(Job):
 
 
 class ChargeCard(Job):
-    """Fails for good: no more tries."""
+    """Fails permanently: no further attempts."""
 
     async def handle(self) -> None:
         raise Fail("the card is stolen")
 
 
 class ParseFile(Job):
-    """Runs out of tries."""
+    """Uses up all its attempts."""
 
     max_tries = 2
 
     async def handle(self) -> None:
-        raise ValueError("line 3 is no number")
+        raise ValueError("line 3 is not a number")
 
 
 class ResizeImage(Job):

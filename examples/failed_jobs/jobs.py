@@ -1,4 +1,4 @@
-"""A job that fails, and what its class does about it."""
+"""A job that fails, and how its class handles the failure."""
 
 from __future__ import annotations
 

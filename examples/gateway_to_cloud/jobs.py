@@ -4,7 +4,7 @@ from routeq_mqtt import Job
 
 
 class TakeOrder(Job):
-    """An order that was made at a site."""
+    """An order placed at a site."""
 
     site: str
     number: int

@@ -1,4 +1,4 @@
-"""What is to be done about a message of a device."""
+"""Handles a message from a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dispatch a report for later: in so many seconds (an hour, unless told otherwise)."""
+"""Dispatch a report with a delay: the argument in seconds, by default an hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report that is made an hour later, in a plain function: it runs in a thread."""
+"""A report that is generated an hour later by a plain function, which runs in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sensor data from a device that has nothing but an MQTT client."""
+"""Sensor data from a device that only has an MQTT client."""
 
 from __future__ import annotations
 

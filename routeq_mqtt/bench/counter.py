@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.signal import Signal
+from routeq_mqtt.notifier import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,9 @@ class Counter:
 
     def __init__(self) -> None:
         self.workers: list[Seen] = []
-        self.port = 0
+        self.port: int = 0
         self._opened = False
-        self._news = Signal()
+        self._news = Notifier()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Counter:
@@ -74,7 +74,7 @@ class Counter:
         return sum(seen.held for seen in self.workers)
 
     async def ran(self, number: int, timeout: float = 120.0) -> None:
-        """Wait until so many jobs ran."""
+        """Wait until this many jobs have run."""
         await self.until(lambda: self.count >= number, f"{number} jobs", timeout)
 
     async def until(self, reached: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
@@ -95,7 +95,7 @@ class Counter:
         self._opened = True
 
     def open(self) -> None:
-        """Let go what waits at the gate, and whoever comes there later."""
+        """Let go what waits at the gate, and what arrives there later."""
         self.open_for_newcomers()
         for seen in self.workers:
             seen.writer.write(b"!")
@@ -116,4 +116,4 @@ class Counter:
         seen.last = said.get("last", seen.last)
         seen.held += said.get("held", 0)
         seen.delays += said.get("delays", ())
-        self._news.fire()
+        self._news.notify()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from routeq_mqtt.bench.tally import Tally
-from routeq_mqtt.job.job import Job
+from routeq_mqtt.jobs.job import Job
 
 _tally: list[Tally] = []
 

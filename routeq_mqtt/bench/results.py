@@ -50,6 +50,6 @@ class Table:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The value below which so many percent of the values lie (nearest rank)."""
+    """The value below which this percentage of the values lies (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

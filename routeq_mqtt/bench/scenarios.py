@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.bench.jobs import BenchNoop, BenchTimed
 from routeq_mqtt.bench.results import percentile
 from routeq_mqtt.bench.workload import TEXT
-from routeq_mqtt.job.codec import to_envelope
+from routeq_mqtt.jobs.codec import to_envelope
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions
+from routeq_mqtt.transport.base import ConnectOptions
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from routeq_mqtt.bench.stage import Stage
-    from routeq_mqtt.settings import Settings
+    from routeq_mqtt.settings.settings import Settings
     from routeq_mqtt.transport.address import Protocol
-    from routeq_mqtt.transport.seam import Connection
+    from routeq_mqtt.transport.base import Connection
 
 Figures = dict[tuple[str, str], float]
 """Scenario and unit -> figure."""
@@ -31,7 +31,7 @@ RATE = "jobs/s"
 
 
 def noops(number: int) -> Iterator[BenchNoop]:
-    """So many no-op jobs."""
+    """`number` no-op jobs."""
     return (BenchNoop(text=TEXT) for _ in range(number))
 
 
@@ -83,9 +83,10 @@ async def bulk(stage: Stage) -> Figures:
     """`bulk`, and the bare transport beside it: the same messages to the same topic."""
     number = stage.load.bulk
     payloads = packed(stage.queue, noops(number))
+    around = stage.bus.sender.surroundings
     topic = stage.settings.topics().delivery(stage.queue)
-    if stage.bus.sender.surroundings.shares_queue:
-        topic = stage.settings.topics().intake(stage.queue)
+    if around.shares_queue or around.deals:
+        topic = around.intake(stage.queue)
     async with stage.busy_workers():
         connection = await connect(stage.settings)
         began = time.monotonic()
@@ -159,7 +160,7 @@ async def through_scheduler(stage: Stage) -> Figures:
     payloads = packed(stage.queue, noops(number))
     connection = await connect(stage.settings, "3.1.1")
     began = time.monotonic()
-    await publish(connection, stage.settings.topics().intake(stage.queue), payloads)
+    await publish(connection, stage.bus.sender.surroundings.intake(stage.queue), payloads)
     await stage.counter.ran(number)
     await connection.close()
     return {("through $queue from 3.1.1", RATE): number / (stage.counter.last - began)}

@@ -13,13 +13,14 @@ from routeq_mqtt.bench.counter import Counter
 from routeq_mqtt.bench.jobs import BenchGate
 from routeq_mqtt.bench.tally import PORT
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.tasks import Tasks
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from routeq_mqtt.bench.workload import Workload
-    from routeq_mqtt.settings import Settings
+    from routeq_mqtt.settings.settings import Settings
 
 CONCURRENCY = 10
 """Of a worker, as by default."""
@@ -36,10 +37,11 @@ class Stage:
     def __init__(self, settings: Settings, load: Workload) -> None:
         self.settings = settings
         self.load = load
-        self.queue = f"bench-{new_id()[-10:]}"
-        self.counter = Counter()
-        self.bus = Bus(settings=settings)
+        self.queue: str = f"bench-{new_id()[-10:]}"
+        self.counter: Counter = Counter()
+        self.bus: Bus = Bus(settings=settings)
         self.processes: list[asyncio.subprocess.Process] = []
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Stage:
         await self.counter.__aenter__()
@@ -73,7 +75,7 @@ class Stage:
             said += line
             if not line:
                 raise RuntimeError(f"the worker did not start:\n{said.decode()}")
-        asyncio.get_running_loop().create_task(_discard(process.stderr), name="bench-discard")
+        self._tasks.start(_discard(process.stderr), "bench-discard")
         return process
 
     @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ class Workload:
         backlog: jobs that wait when a drain begins.
         at_once: jobs sent while they are worked on.
         latency_rate: jobs per second on an idle system.
-        latency_seconds: for so many seconds.
+        latency_seconds: for this many seconds.
         waiting: delayed jobs that wait on disk while others come due.
         due: delayed jobs whose lateness is measured; they come due over ten seconds.
     """

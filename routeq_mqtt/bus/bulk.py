@@ -7,16 +7,18 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.job.job import is_planned
+from routeq_mqtt.jobs.job import is_planned
+from routeq_mqtt.jobs.keywords import name_of
+from routeq_mqtt.tasks import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from routeq_mqtt.bus.outgoing import Outgoing
-    from routeq_mqtt.bus.packer import Packer
-    from routeq_mqtt.bus.places import Places
-    from routeq_mqtt.bus.within import Within
-    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.bus.outbox.client import Outgoing
+    from routeq_mqtt.bus.send.deadline import Deadline
+    from routeq_mqtt.bus.send.routing import JobRouter
+    from routeq_mqtt.bus.send.serializer import Serializer
+    from routeq_mqtt.jobs.job import Job
     from routeq_mqtt.outbox.options import Confirm
 
 _CHUNK = 500
@@ -32,7 +34,7 @@ class Bulk:
         packer: makes what travels.
         places: who is given the jobs.
         within: makes the limit of one part, of its seconds (None: the settings') and its name.
-        tell: hears id, name and queue of each job that was sent; None: nobody wants to know.
+        tell: hears id, name and queue of each job that was sent; None: no report is wanted.
         queue, confirm, timeout: as for `Bus.bulk`.
 
     Attributes:
@@ -41,9 +43,9 @@ class Bulk:
 
     def __init__(
         self,
-        packer: Packer,
-        places: Places,
-        within: Callable[..., Within],
+        packer: Serializer,
+        places: JobRouter,
+        within: Callable[..., Deadline],
         tell: Callable[[str, str, str], object] | None,
         *,
         queue: str | None,
@@ -76,7 +78,7 @@ class Bulk:
         """Send all of them; returns when each is held."""
         source = iter(jobs)
         ahead: deque[asyncio.Task[None]] = deque()
-        try:
+        async with Scope() as scope:
             while chunk := list(islice(source, self._size)):
                 if len(ahead) == _CHUNKS_AHEAD:
                     await ahead[0]
@@ -86,14 +88,10 @@ class Bulk:
                 self.ids += [job_id for job_id, _, _ in packed]
                 jobs_of = [(name, payload) for _, name, payload in packed]
                 sending = self._send_chunk(chunk, jobs_of, at)
-                ahead.append(asyncio.create_task(sending, name="bulk"))
+                ahead.append(scope.start(sending, "bulk"))
                 await asyncio.sleep(0)  # it goes out while the next ones are packed
             for task in ahead:
                 await task
-        finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
 
     async def _send_chunk(
         self, chunk: Sequence[Job], packed: Sequence[tuple[str, bytes]], at: int
@@ -112,7 +110,7 @@ class Bulk:
             await self._places.send_all(packed)
         if self._tell is not None:
             for number, queue in enumerate(queues):
-                self._tell(self.ids[at + number], chunk[number].name, queue)
+                self._tell(self.ids[at + number], name_of(type(chunk[number])), queue)
 
     def _to_store(self, jobs: Sequence[Job]) -> Sequence[int]:
         """Which go to the scheduler: all, where that is asked for; else the planned ones."""

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from routeq_mqtt.begun import Begun
-from routeq_mqtt.bus.arguments import check_confirm, check_delay, check_timeout
-from routeq_mqtt.bus.batches import Batches
 from routeq_mqtt.bus.bulk import Bulk
-from routeq_mqtt.bus.connected import Connected
-from routeq_mqtt.bus.controls import Controls
-from routeq_mqtt.bus.devices import Devices
-from routeq_mqtt.bus.outcomes import JobHandle, Outcomes
+from routeq_mqtt.bus.connection import Connected
+from routeq_mqtt.bus.features.admin import Controls
+from routeq_mqtt.bus.features.batches import Batches
+from routeq_mqtt.bus.features.devices import Devices
+from routeq_mqtt.bus.features.handles import JobHandle, Outcomes
+from routeq_mqtt.bus.features.manage import Managed
+from routeq_mqtt.bus.send.arguments import (
+    DispatchOptions,
+    check_confirm,
+    check_delay,
+    check_timeout,
+)
+from routeq_mqtt.eager import EagerCoroutine
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.job.hooks import wanted
-from routeq_mqtt.job.job import Job, is_planned
-from routeq_mqtt.job.options import check_option
+from routeq_mqtt.jobs.hooks import wanted
+from routeq_mqtt.jobs.job import Job, is_planned, no_job
+from routeq_mqtt.jobs.keywords import name_of, options_of
+from routeq_mqtt.jobs.options import check_option
+from routeq_mqtt.wire.envelopes.options import needs_admission
 from routeq_mqtt.wire.names import (
     check_chosen_name,
     check_queue_name,
     device_queue,
     is_device_queue,
 )
-from routeq_mqtt.wire.options import needs_admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from routeq_mqtt.bus.size import QueueSize
+    from routeq_mqtt.bus.features.queue_size import QueueSize
+    from routeq_mqtt.bus.send.runs import RunsAsync, RunsPlain
     from routeq_mqtt.outbox.options import Confirm
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
+
+R = TypeVar("R")
 
 
-class Bus(Connected, Batches, Controls, Devices, Outcomes):
+class Bus(Connected, Batches, Controls, Devices, Managed, Outcomes):
     """A connection to the job bus.
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``
@@ -52,9 +62,17 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
             `OutboxOptions`; default ``ROUTEQ_OUTBOX``, else none.
     """
 
+    @overload
+    async def dispatch(
+        self, job: RunsAsync[R], **options: Unpack[DispatchOptions]
+    ) -> JobHandle[R]: ...
+    @overload
+    async def dispatch(
+        self, job: RunsPlain[R], **options: Unpack[DispatchOptions]
+    ) -> JobHandle[R]: ...
     async def dispatch(
         self,
-        job: Job,
+        job: RunsAsync[Any] | RunsPlain[Any],
         *,
         queue: str | None = None,
         to: str | None = None,
@@ -65,8 +83,8 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
         result_ttl: float | None = None,
         confirm: Confirm | None = None,
         timeout: float | None = None,
-    ) -> JobHandle:
-        """Send a job; returns its id once somebody holds it.
+    ) -> JobHandle[Any]:
+        """Send a job; returns its handle once somebody holds it.
 
         One whose class says `unique_for`, `debounce_for` or `throttle_for` is admitted by the
         scheduler; then the id may be that of the job that is there already.
@@ -88,8 +106,9 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
             result_ttl: seconds for which what `handle` returns is kept; default: its class's.
 
         Raises:
+            TypeError: it is no job.
             PackingError: an attribute cannot travel, or the job is too large; nothing was sent.
-            NobodyHoldsJobs: no worker, scheduler or embedded broker is there; nothing was sent.
+            NoConsumer: no worker, scheduler or embedded broker is there; nothing was sent.
             NoScheduler: the job is delayed or to be stored, and no scheduler has ever run here.
             ConnectionFailed: the broker was not reached in time; nothing was sent.
             PublishRefused: the broker does not let us send it.
@@ -97,6 +116,8 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
             OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
                 PackingError are raised.
         """
+        if not isinstance(job, Job):
+            raise TypeError(no_job(job))
         if confirm is not None or timeout is not None:
             check_confirm(confirm)
             check_timeout(timeout, "dispatch")
@@ -118,18 +139,20 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
                 check_option("dispatch", "result_ttl", result_ttl)
                 envelope = envelope.evolve(options={**envelope.options, "result_ttl": result_ttl})
             handle = await self._dispatch(envelope, confirm, timeout)
-            job.job_id = str(handle)
+            job.job_id = handle.id
+            handle.job_class = type(job)
             return handle
-        check_delay(delay, None)
+        check_delay(delay)
         job_id, name, payload = self._packer.pack_now(job, queue)
         # It is on its way before there is a timer, which a broker that answers at once needs not.
-        handing = Begun(self._places.hand_over(name, payload, confirm, timeout))
+        handing = EagerCoroutine(self._places.hand_over(name, payload, confirm, timeout))
         if not handing.over:
-            what, stored = f"dispatch {job.name} id={job_id}", confirm == "stored"
+            what, stored = f"dispatch {name_of(type(job))} id={job_id}", confirm == "stored"
             async with self._within(timeout, what, stored=stored):
                 await handing
-        handle = self._dispatched(job_id, job.name, name)
-        handle.is_untold = not job.result_ttl and confirm != "stored"
+        handle = self._dispatched(job_id, name_of(type(job)), name)
+        handle.job_class = type(job)
+        handle.is_untold = not options_of(type(job)).result_ttl and confirm != "stored"
         return handle
 
     async def dispatch_named(
@@ -143,7 +166,7 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
         expires_at: datetime | float | None = None,
         confirm: Confirm | None = None,
         timeout: float | None = None,
-    ) -> JobHandle:
+    ) -> JobHandle[Any]:
         """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
         check_confirm(confirm)
         where = _queue_of(to, queue) if to is not None else queue or "default"
@@ -154,7 +177,7 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
 
     async def _dispatch(
         self, envelope: Envelope, confirm: Confirm | None, timeout: float | None
-    ) -> JobHandle:
+    ) -> JobHandle[Any]:
         payload = self._packer.pack(envelope)
         job_id, name = str(envelope.id), str(envelope.queue)
         if needs_admission(envelope.options) or is_device_queue(name):
@@ -172,7 +195,7 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
                 await self._places.hand_over(name, payload, confirm, timeout)
         return self._dispatched(job_id, envelope.job, name)
 
-    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:
+    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle[Any]:
         if self._tells:
             self._events.tell(queue, "dispatched", job_id, job)
         return JobHandle(job_id, self)
@@ -181,12 +204,31 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
     def _tells(self) -> bool:
         return self.settings.events or wanted("dispatched")
 
-    async def push(self, job: Job, queue: str | None = None) -> JobHandle:
+    @overload
+    async def push(self, job: RunsAsync[R], queue: str | None = None) -> JobHandle[R]: ...
+    @overload
+    async def push(self, job: RunsPlain[R], queue: str | None = None) -> JobHandle[R]: ...
+    async def push(
+        self, job: RunsAsync[Any] | RunsPlain[Any], queue: str | None = None
+    ) -> JobHandle[Any]:
         """Send a job now; see `dispatch`."""
         return await self.dispatch(job, queue=queue)
 
-    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> JobHandle:
-        """Send a job that runs `when`: in so many seconds, or at a datetime; see `dispatch`."""
+    @overload
+    async def later(
+        self, when: float | datetime, job: RunsAsync[R], queue: str | None = None
+    ) -> JobHandle[R]: ...
+    @overload
+    async def later(
+        self, when: float | datetime, job: RunsPlain[R], queue: str | None = None
+    ) -> JobHandle[R]: ...
+    async def later(
+        self,
+        when: float | datetime,
+        job: RunsAsync[Any] | RunsPlain[Any],
+        queue: str | None = None,
+    ) -> JobHandle[Any]:
+        """Send a job that runs `when`: in seconds from now, or a datetime; see `dispatch`."""
         if isinstance(when, datetime):
             return await self.dispatch(job, queue=queue, run_at=when)
         return await self.dispatch(job, queue=queue, delay=when)
@@ -211,7 +253,7 @@ class Bus(Connected, Batches, Controls, Devices, Outcomes):
             The jobs' ids, in order.
 
         Raises:
-            As `dispatch`. The jobs before the error may have been sent.
+            RouteqError: as `dispatch`. The jobs before the error may have been sent.
         """
         check_confirm(confirm)
         if isinstance(jobs, Job):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 from routeq_mqtt.bus.bus import Bus
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from routeq_mqtt.bus.outcomes import JobHandle
-    from routeq_mqtt.bus.size import QueueSize
-    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.bus.features.handles import JobHandle
+    from routeq_mqtt.bus.features.queue_size import QueueSize
+    from routeq_mqtt.bus.send.arguments import DispatchOptions
+    from routeq_mqtt.bus.send.runs import RunsAsync, RunsPlain
+    from routeq_mqtt.jobs.job import Job
     from routeq_mqtt.outbox.options import Confirm
+
+R = TypeVar("R")
 
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, Bus] = WeakKeyDictionary()
 
-_instead: list[tuple[Bus, Keeper]] = []
+_instead: list[tuple[Bus, Keeper[Bus]]] = []
 """What stands in for every bus of the process, the latest last; see `routeq_mqtt.testing.fake`."""
 
 
@@ -41,7 +45,7 @@ def stand_in(bus: Bus) -> Iterator[None]:
         keeper.close()
 
 
-def engine_instead() -> Engine | None:
+def engine_instead() -> Engine[Bus] | None:
     """The engine of what stands in for the bus of a `SyncBus`, if something does."""
     return _instead[-1][1].engine() if _instead else None
 
@@ -53,6 +57,8 @@ def default_bus() -> Bus:
     loop = asyncio.get_running_loop()
     bus = _buses.get(loop)
     if bus is None:
+        for ended in [other for other in list(_buses) if other.is_closed()]:
+            _buses.pop(ended, None)  # each refers to its loop, so it would stay for ever
         bus = _buses[loop] = Bus()
     return bus
 
@@ -69,7 +75,13 @@ async def close_default_bus() -> None:
         await bus.close()
 
 
-async def dispatch(job: Job, **options: Any) -> JobHandle:  # noqa: ANN401 - see Bus.dispatch
+@overload
+async def dispatch(job: RunsAsync[R], **options: Unpack[DispatchOptions]) -> JobHandle[R]: ...
+@overload
+async def dispatch(job: RunsPlain[R], **options: Unpack[DispatchOptions]) -> JobHandle[R]: ...
+async def dispatch(
+    job: RunsAsync[Any] | RunsPlain[Any], **options: Unpack[DispatchOptions]
+) -> JobHandle[Any]:
     """Send a job on the default bus; takes and raises what `Bus.dispatch` does."""
     return await default_bus().dispatch(job, **options)
 
@@ -77,19 +89,43 @@ async def dispatch(job: Job, **options: Any) -> JobHandle:  # noqa: ANN401 - see
 class Queue:
     """The queue manager: the default bus under the names that Laravel's users know."""
 
-    async def push(self, job: Job, queue: str | None = None) -> JobHandle:
-        """Send a job now."""
+    @overload
+    async def push(self, job: RunsAsync[R], queue: str | None = None) -> JobHandle[R]: ...
+    @overload
+    async def push(self, job: RunsPlain[R], queue: str | None = None) -> JobHandle[R]: ...
+    async def push(
+        self, job: RunsAsync[Any] | RunsPlain[Any], queue: str | None = None
+    ) -> JobHandle[Any]:
+        """Send a job now; see `Bus.dispatch`."""
         return await default_bus().push(job, queue)
 
-    async def later(self, when: float | datetime, job: Job, queue: str | None = None) -> JobHandle:
+    @overload
+    async def later(
+        self, when: float | datetime, job: RunsAsync[R], queue: str | None = None
+    ) -> JobHandle[R]: ...
+    @overload
+    async def later(
+        self, when: float | datetime, job: RunsPlain[R], queue: str | None = None
+    ) -> JobHandle[R]: ...
+    async def later(
+        self,
+        when: float | datetime,
+        job: RunsAsync[Any] | RunsPlain[Any],
+        queue: str | None = None,
+    ) -> JobHandle[Any]:
         """Send a job that runs in `when` seconds, or at the datetime `when`."""
         return await default_bus().later(when, job, queue)
 
     async def bulk(
-        self, jobs: Iterable[Job], queue: str | None = None, *, confirm: Confirm | None = None
+        self,
+        jobs: Iterable[Job],
+        queue: str | None = None,
+        *,
+        confirm: Confirm | None = None,
+        timeout: float | None = None,
     ) -> list[str]:
-        """Send many jobs, pipelined."""
-        return await default_bus().bulk(jobs, queue, confirm=confirm)
+        """Send many jobs, pipelined; their ids, in order. See `Bus.bulk`."""
+        return await default_bus().bulk(jobs, queue, confirm=confirm, timeout=timeout)
 
     async def size(self, name: str = "default") -> QueueSize:
         """How many jobs the bus can see."""
@@ -100,4 +136,4 @@ class Queue:
         return await default_bus().stats(name)
 
 
-queue = Queue()
+queue: Queue = Queue()

@@ -6,8 +6,9 @@ import asyncio
 import atexit
 import concurrent.futures
 import os
+import sys
 import threading
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 from routeq_mqtt.errors import ConnectionLost
@@ -15,23 +16,31 @@ from routeq_mqtt.errors import ConnectionLost
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from routeq_mqtt.bus.bus import Bus
-
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Closes(Protocol):
+    """What an engine runs: a bus."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+B = TypeVar("B", bound=Closes)
 
 _LEAVE_WITHIN = 10.0
 """Seconds that the end of a program waits for the bus to close, whatever holds it up."""
 
 
-class Engine:
+class Engine(Generic[B]):
     """One bus, its event loop and their thread.
 
     Args:
         make: makes the bus.
     """
 
-    def __init__(self, make: Callable[[], Bus]) -> None:
+    def __init__(self, make: Callable[[], B]) -> None:
         self.bus = make()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_Threads(max_workers=1))
@@ -47,10 +56,11 @@ class Engine:
             self._loop.run_forever()
         finally:
             self._loop.close()
+            _leaving.discard(self)
 
     def run(
         self,
-        method: Callable[Concatenate[Bus, P], Coroutine[Any, Any, T]],
+        method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
@@ -58,14 +68,13 @@ class Engine:
 
         Raises:
             RuntimeError: called from the loop's own thread, which would wait for itself.
-            ConnectionLost: the bus was closed meanwhile; a job may have arrived.
+            ConnectionLost: the bus was closed meanwhile; a job may have arrived. Also at the very
+                end of the interpreter, where no other thread runs any more.
         """
+        _refuse_at_the_end()
         if threading.get_ident() == self._thread.ident:
             raise RuntimeError("a SyncBus cannot be used from its own thread; use a Bus there")
-        with self._lock:
-            if self._closed:
-                raise ConnectionLost("the bus was closed by another thread; nothing was sent")
-            future = asyncio.run_coroutine_threadsafe(method(self.bus, *args, **kwargs), self._loop)
+        future = self.begin(method, *args, **kwargs)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -76,13 +85,31 @@ class Engine:
             future.cancel()  # Ctrl-C: nobody waits any more
             raise
 
+    def begin(
+        self,
+        method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> concurrent.futures.Future[T]:
+        """Run a method of the bus in the loop, and do not wait for it."""
+        with self._lock:
+            if self._closed:
+                raise ConnectionLost("the bus was closed by another thread; nothing was sent")
+            return asyncio.run_coroutine_threadsafe(method(self.bus, *args, **kwargs), self._loop)
+
     def close(self) -> None:
         """Close the bus, then the loop, then the thread. Idempotent."""
+        self.leave()
+        if not sys.is_finalizing():
+            self._thread.join(_LEAVE_WITHIN)
+
+    def leave(self) -> None:
+        """`close`, without waiting for it: the garbage collector calls this, in any thread."""
         with self._lock:
             first, self._closed = not self._closed, True
-        if first:
+        if first and not sys.is_finalizing():
+            _leaving.add(self)
             asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        self._thread.join(_LEAVE_WITHIN)
 
     async def _end(self) -> None:
         try:
@@ -96,21 +123,26 @@ class Engine:
             self._loop.call_soon(self._loop.stop)
 
 
-class Keeper:
+class Keeper(Generic[B]):
     """Gives each process its engine.
 
     Args:
         make: makes a bus.
     """
 
-    def __init__(self, make: Callable[[], Bus]) -> None:
+    def __init__(self, make: Callable[[], B]) -> None:
         self._make = make
-        self._engine: Engine | None = None
+        self._engine: Engine[B] | None = None
         self._lock = threading.RLock()  # a signal handler may come in between
         _keepers.add(self)
 
-    def engine(self) -> Engine:
-        """The engine of this process."""
+    def engine(self) -> Engine[B]:
+        """The engine of this process.
+
+        Raises:
+            ConnectionLost: the interpreter ends, and starts no thread any more.
+        """
+        _refuse_at_the_end()
         with self._lock:
             if self._engine is None:
                 self._engine = Engine(self._make)
@@ -123,6 +155,13 @@ class Keeper:
         if engine is not None:
             engine.close()
 
+    def leave(self) -> None:
+        """`close`, without waiting for it; the end of the program does."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.leave()
+
     def forget(self) -> None:
         """After a fork: the engine is the parent's, its thread and our lock do not work here."""
         if self._engine is not None:
@@ -131,13 +170,18 @@ class Keeper:
         self._lock = threading.RLock()
 
 
-_keepers: WeakSet[Keeper] = WeakSet()
+_keepers: WeakSet[Keeper[Any]] = WeakSet()
 
-_of_parents: list[Engine] = []
+_leaving: set[Engine[Any]] = set()
+"""Engines that close in the background."""
+
+_of_parents: list[Engine[Any]] = []
 """Kept, so that no destructor touches what a parent process still uses."""
 
 
 def _after_fork() -> None:
+    _of_parents.extend(_leaving)
+    _leaving.clear()
     for keeper in list(_keepers):
         keeper.forget()
 
@@ -145,6 +189,14 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     for keeper in list(_keepers):
         keeper.close()
+    for engine in list(_leaving):
+        engine.close()
+
+
+def _refuse_at_the_end() -> None:
+    """A destructor that runs when the interpreter ends would wait for a thread that never runs."""
+    if sys.is_finalizing():
+        raise ConnectionLost("the interpreter is ending, so nothing was sent")
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -155,7 +207,7 @@ class _Threads(concurrent.futures.ThreadPoolExecutor):
     """A thread for each call.
 
     A program's other threads go on after its main thread has ended, but a common pool refuses
-    work from then on, and so nobody could connect any more.
+    work from then on, so no further connect would be possible.
     """
 
     def submit(

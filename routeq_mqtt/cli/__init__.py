@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from routeq_mqtt.cli.common import apply_settings
-from routeq_mqtt.cli.screen import RICH
+from routeq_mqtt.cli.failing import usage_as_json, wants_json
+from routeq_mqtt.cli.output.screen import RICH
+from routeq_mqtt.cli.processes.entry import ENTRY, start_again_with
+from routeq_mqtt.cli.standard_files import open_standard_files, writes
 from routeq_mqtt.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SERVICES = frozenset({"worker", "scheduler", "broker"})
 """Commands that run for months on small machines: they load nothing of the others."""
@@ -37,7 +44,12 @@ def _root(
     key_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_KEY_FILE")),
     protocol: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_PROTOCOL")),
 ) -> None:
-    """Every command takes --url, or ROUTEQ_URL; default mqtt://127.0.0.1:1883."""
+    """Commands find the broker by --url, or ROUTEQ_URL; default mqtt://127.0.0.1:1883.
+
+    Exit codes: 0 done, 1 not done, 2 no such command or flag, 3 the broker was not reached, 4 a
+    wrong value or setting, 5 no scheduler or worker is there, 6 a worker above --max-memory.
+    """
+    wants_json(False)
     apply_settings(
         env_file=env_file,
         username=username,
@@ -55,14 +67,15 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
     Args:
         services_only: only those of `worker`, `scheduler` and `broker`.
     """
-    from routeq_mqtt.cli import run
+    from routeq_mqtt.cli.processes import run
 
     app = typer.Typer(
         name="routeq-mqtt",
         help="An MQTT-native job bus: queues are broker topics, and no accepted job is lost.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        add_completion=not services_only,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode="rich" if RICH else None,
     )
     app.callback()(_root)
@@ -73,30 +86,32 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
 
 
 def _register_others(app: typer.Typer) -> None:
-    from routeq_mqtt.cli import (
+    from routeq_mqtt.cli.checks import bench, database, doctor, health, settings, shipped
+    from routeq_mqtt.cli.manage import (
         batch,
-        bench,
         control,
         devices,
-        doctor,
+        events,
         failed,
-        health,
         outbox,
+        outcome,
         schedule,
         send,
         show,
-        table,
         triggers,
-        up,
         workers,
     )
+    from routeq_mqtt.cli.processes import dashboard, up
+    from routeq_mqtt.cli.top import command as top
 
-    commands = (send, show, workers, control, batch, devices, doctor, bench, health, table, up)
-    for module in commands:
+    managing = (send, outcome, show, workers, events, top, control, batch, devices)
+    for module in (*managing, doctor, bench, health, settings, up, dashboard):
         module.register(app)
     app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")
     app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
     app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
+    app.add_typer(database.app, name="db")
+    app.add_typer(shipped.app, name="config")
     app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
 
 
@@ -107,6 +122,24 @@ def __getattr__(name: str) -> typer.Typer:
     return make_app()
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    make_app(services_only=sys.argv[1:2] != [] and sys.argv[1] in _SERVICES)()
+def main(
+    arguments: Sequence[str] | None = None, *, name: str | None = None, entry: str = ENTRY
+) -> None:
+    """Entry point of the console script, and of programs that have it as a command of theirs.
+
+    Args:
+        arguments: without the name of the program; default: those of this process.
+        name: of the program, for its help; default: that of this process.
+        entry: the module that `worker --processes` starts again with these arguments.
+    """
+    sys.argv = [name or sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)]
+    start_again_with(entry)
+    open_standard_files()
+    services_only = sys.argv[1:2] != [] and sys.argv[1] in _SERVICES
+    if services_only:
+        make_app(services_only=True)()
+        return
+    with writes():
+        if "--json" in sys.argv[1:]:
+            usage_as_json(make_app())
+        make_app()()

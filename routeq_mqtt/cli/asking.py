@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import run, settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from routeq_mqtt.wire.messages.request import R, Request
 
 _T = TypeVar("_T")
 
@@ -49,6 +51,6 @@ def on_first_use(
     return run(main)
 
 
-def ask(url: str | None, method: str, **args: Any) -> Any:  # noqa: ANN401 - a reply
+def ask(url: str | None, request: Request[R]) -> R:
     """Ask the scheduler, and give its reply."""
-    return on_bus(url, lambda bus: bus.requests.call(method, **args))
+    return on_bus(url, lambda bus: bus.requests.ask(request))

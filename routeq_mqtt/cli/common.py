@@ -1,70 +1,71 @@
-"""What the commands share: settings from flags, one event loop, errors as one line, exit codes."""
+"""What the commands share: settings from flags, one event loop, checks of values, logging."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from routeq_mqtt.cli.screen import Screen
-from routeq_mqtt.environment import PREFIX, environment
-from routeq_mqtt.errors import (
-    ConfigurationError,
-    ConnectionFailed,
-    NobodyHoldsJobs,
-    NoScheduler,
-    RouteqError,
-    SchedulerRunning,
+from routeq_mqtt.cli.failing import (
+    FAILED,
+    MISCONFIGURED,
+    NOT_CONNECTED,
+    START_AGAIN,
+    err,
+    fail,
+    one_line,
+    out,
+    wants_json,
 )
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.cli.output.log_lines import handler
+from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.logs import keep_enabled
+from routeq_mqtt.settings.env import PREFIX, environment
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.address import holds_password, without_secrets
+from routeq_mqtt.wire.plain_json import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
-FAILED = 1
-"""Exit code: the command did not do what it was asked to."""
-
-NOT_CONNECTED = 3
-"""Exit code: the broker was not reached."""
-
-MISCONFIGURED = 4
-"""Exit code: a setting or an option is wrong."""
-
-NOBODY_THERE = 5
-"""Exit code: no scheduler, or nobody who would hold the job; or a scheduler too many."""
-
-START_AGAIN = 6
-"""Exit code: a worker stopped politely because of --max-memory; start another one."""
-
-_EXIT_CODES: tuple[tuple[type[RouteqError], int], ...] = (
-    (ConnectionFailed, NOT_CONNECTED),
-    (ConfigurationError, MISCONFIGURED),
-    (NobodyHoldsJobs, NOBODY_THERE),
-    (NoScheduler, NOBODY_THERE),
-    (SchedulerRunning, NOBODY_THERE),
-)
-
-out = Screen()
-err = Screen(stderr=True)
+__all__ = [  # what failed and how, and the flags and checks of this file
+    "FAILED", "MISCONFIGURED", "NOT_CONNECTED", "START_AGAIN", "err", "fail", "one_line", "out",
+    "AsJson", "LogJobs", "LogLevel", "Url", "apply_settings", "checked", "is_folder",
+    "is_in_a_folder", "keep_logging", "needs_broker", "pairs", "print_json", "run",
+    "seconds_above_0", "set_up_logging", "settings", "when",
+]  # fmt: skip
 
 Url = Annotated[
     str | None,
     typer.Option("--url", help="Broker: mqtt[s]://host:port; default: ROUTEQ_URL."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print JSON for machines; errors, too.",
+        callback=wants_json,
+        is_eager=True,
+    ),
+]
 LogLevel = Annotated[
     str, typer.Option("--log-level", help="debug, info, warning or error.", envvar="ROUTEQ_LOG")
 ]
+
+LogJobs = Annotated[
+    bool,
+    typer.Option(help="Log each job that is done, with its run time.", envvar="ROUTEQ_LOG_JOBS"),
+]
+
+log: logging.Logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -115,15 +116,10 @@ def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
             return runner.run(main())
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-@contextlib.contextmanager
-def one_line() -> Iterator[None]:
-    """Around what may fail: its error is one line and an exit code."""
-    try:
-        yield
-    except RouteqError as error:
-        fail(error)
+    except SystemExit as error:
+        # From a callback of users' code: it must not look like an end that was asked for.
+        log.error("ended by SystemExit(%r) of a callback in the event loop", error.code)
+        raise typer.Exit(FAILED) from None
 
 
 def checked(check: Callable[[Any, str], object], where: str) -> Callable[[_T], _T]:
@@ -178,13 +174,6 @@ def seconds_above_0(value: float, where: str) -> None:
         raise ConfigurationError(f"{where}={value!r} must be seconds above 0")
 
 
-def fail(error: RouteqError) -> NoReturn:
-    """Print what went wrong and exit with its code."""
-    err.print(f"error: {error}", style="red", soft_wrap=True)
-    codes = (code for kind, code in _EXIT_CODES if isinstance(error, kind))
-    raise typer.Exit(next(codes, FAILED))
-
-
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
@@ -201,24 +190,14 @@ def needs_broker() -> Iterator[None]:
         yield
     except ImportError:
         raise typer.BadParameter(
-            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]'"
+            "the embedded broker is not installed; pip install 'routeq-mqtt[broker]', "
+            "or in a clone of the repository: pip install ./broker"
         ) from None
 
 
 def print_json(value: object) -> None:
-    """Print JSON; bytes as text where they are, else as hexadecimal."""
-    typer.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value.hex()
-    if isinstance(value, tuple | set | frozenset):
-        return list(value)
-    return str(value)
+    """Print a value as JSON; see `to_json`."""
+    typer.echo(to_json(value, indent=2))
 
 
 def pairs(values: list[str], flag: str) -> dict[str, str]:
@@ -237,15 +216,30 @@ def pairs(values: list[str], flag: str) -> dict[str, str]:
 
 
 def when(seconds: float) -> str:
-    """UTC epoch seconds as local time."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
+    """UTC epoch seconds as local time; as a number where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g} s"
 
 
 def set_up_logging(level: str) -> None:
     """Log lines as time, level, logger and ``key=value`` to standard error."""
+    logging.basicConfig(level=_level(level), handlers=[handler()], force=True)
+
+
+def keep_logging(level: str) -> None:
+    """After the application was imported: its own logging must not silence this library."""
+    ours = logging.getLogger("routeq_mqtt")
+    ours.setLevel(_level(level))
+    keep_enabled()
+    handlers = [*ours.handlers, *(logging.root.handlers if ours.propagate else [])]
+    if not any(not isinstance(one, logging.NullHandler) for one in handlers):
+        ours.addHandler(handler())
+
+
+def _level(level: str) -> int:
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):
         fail(ConfigurationError(f"--log-level={level!r} is unknown; use debug, info or warning"))
-    logging.basicConfig(
-        level=number, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    return number

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.doctor.patient import Probe, options
 from routeq_mqtt.doctor.report import Check
 from routeq_mqtt.errors import ConnectionFailed
-from routeq_mqtt.topics import DOCTOR, GROUP
+from routeq_mqtt.topics import DOCTOR
 from routeq_mqtt.transport.aio import AioConnection
-from routeq_mqtt.transport.seam import NO_MATCHING_SUBSCRIBERS
-from routeq_mqtt.worker.session import SESSION_EXPIRY
+from routeq_mqtt.transport.base import NO_MATCHING_SUBSCRIBERS
+from routeq_mqtt.worker.consume.session import SESSION_EXPIRY
 
 if TYPE_CHECKING:
     from routeq_mqtt.doctor.patient import Patient
@@ -58,23 +58,38 @@ def delivery(patient: Patient) -> Check:
     """How jobs for running workers go."""
     around = patient.bus.sender.surroundings
     if around.shares_queue:
-        return Check("delivery", "ok", "the embedded broker shares $queue itself")
-    if around.truthful:
-        return Check("delivery", "ok", "express lane: the broker says when nobody is subscribed")
+        return Check("delivery", "ok", f"the embedded broker shares {_queues(patient)} itself")
+    if around.deals:
+        return Check("delivery", "ok", "the scheduler deals each job to one worker")
+    if around.reports_no_subscribers:
+        return Check(
+            "delivery", "ok", "express lane: the broker reports when there is no subscriber"
+        )
     return Check(
         "delivery",
         "warning",
-        "the broker does not say when nobody is subscribed: all jobs go through the scheduler",
+        "the broker does not report that there is no subscriber: all jobs go through the scheduler",
         "a broker that speaks MQTT 5 (mosquitto 2) is faster; is this user allowed to read "
-        "routeq/probe/#?",
+        f"{patient.topics.probe('#')}?",
     )
+
+
+def limits(patient: Patient) -> list[Check]:
+    """What the embedded broker bounds."""
+    found = patient.bus.sender.surroundings.limits
+    if not found:
+        return []
+    named = " ".join(f"{name}={value:.10g}" for name, value in sorted(found.items()))
+    return [Check("limits", "ok", f"{named} (docs/broker.md)")]
 
 
 async def shared(patient: Patient) -> Check:
     """A message through a shared subscription."""
+    if patient.bus.sender.surroundings.deals:
+        return Check("shared subscriptions", "ok", "not needed: the scheduler deals")
     async with patient.client() as probe:
         topic = f"{probe.topic}/shared"
-        codes = await probe.connection.subscribe(f"$share/{probe.name}/{topic}")
+        codes = await probe.connection.subscribe(patient.topics.alone(probe.name, topic))
         await patient.publish(topic, b"doctor")
         if codes[0] < _REFUSED and await probe.count(1):
             return Check("shared subscriptions", "ok", "a group gets what is published")
@@ -82,30 +97,40 @@ async def shared(patient: Patient) -> Check:
         "shared subscriptions",
         "failed",
         f"a message to the group of {topic!r} did not arrive",
-        "workers need a broker with $share/… (mosquitto 2, EMQX, HiveMQ, the embedded one)",
+        "start the scheduler with ROUTEQ_SHARING=scheduler (docs/brokers.md), or use a broker "
+        "with $share/… (mosquitto 2, EMQX, HiveMQ, the embedded one)",
     )
 
 
 async def way(patient: Patient) -> Check:
-    """A message to a queue, and back through the group of its workers."""
+    """A message to a queue, and back as its workers get it."""
+    around = patient.bus.sender.surroundings
     async with patient.client() as probe:
         queue = probe.name
-        codes = await probe.connection.subscribe(*patient.topics.shared(queue))
+        codes = await probe.connection.subscribe(*around.filters(queue, probe.name))
         if min(codes) >= _REFUSED:
             return Check(
                 "a job's way",
                 "ok",
                 "not walked: this user may not read queues, as it should be for all but workers",
             )
-        delivery = patient.bus.sender.surroundings.delivery_topic(queue)
-        await patient.publish(delivery, DOCTOR)
+        delivery = around.delivery_topic(queue)
+        await patient.publish(patient.topics.deal(queue) if around.deals else delivery, DOCTOR)
         if await probe.count(1):
-            return Check("a job's way", "ok", "there and back through a shared subscription")
+            how = "as the scheduler deals" if around.deals else "through a shared subscription"
+            return Check("a job's way", "ok", f"there and back {how}")
+    if around.deals:
+        return Check(
+            "a job's way",
+            "warning",
+            f"a message to {patient.topics.deal(queue)!r} did not come back",
+            f"workers read {patient.topics.deal('#')}: allow it (deploy/acl/services.acl)",
+        )
     return Check(
         "a job's way",
         "warning",
-        f"a message through the group {GROUP!r} did not come back: this user may join groups "
-        "and read nothing, so it would swallow jobs",
+        f"a message through the group {patient.topics.group!r} did not come back: this user may "
+        "join groups and read nothing, so it would swallow jobs",
         "give it a listener without groups (mosquitto.secure.conf), or read access to queues",
     )
 
@@ -113,28 +138,35 @@ async def way(patient: Patient) -> Check:
 async def queue_path(patient: Patient) -> Check:
     """Whether somebody reads what any producer may write to."""
     around = patient.bus.sender.surroundings
-    topic = patient.topics.intake("routeq-doctor")
+    topic = around.intake("routeq-doctor")
+    name = f"{topic.removesuffix('/routeq-doctor')} path"
     if around.shares_queue:
-        return Check("$queue path", "ok", "the broker itself keeps what is published to $queue")
+        return Check(name, "ok", f"the broker itself keeps what is published to {_queues(patient)}")
     [reason] = await patient.publish(topic, DOCTOR)
     link = patient.bus.sender.link.connection
     if reason == NO_MATCHING_SUBSCRIBERS:
         return Check(
-            "$queue path",
+            name,
             "failed",
-            "nobody reads $queue/#: jobs for queues without a running worker are refused",
+            f"{_queues(patient)} has no reader: jobs for queues without a running worker are "
+            "refused",
             "start a scheduler: routeq-mqtt scheduler",
         )
     if reason >= _REFUSED:
         return Check(
-            "$queue path",
+            name,
             "warning",
             f"this user may not publish to {topic!r} (reason 0x{reason:02x})",
-            "allow it to write $queue/+ if it is to send jobs",
+            f"allow it to write {around.intake('+')} if it is to send jobs",
         )
     if link is None or not link.mqtt5:
-        return Check("$queue path", "ok", "sent; MQTT 3.1.1 does not say who reads it")
-    return Check("$queue path", "ok", "the scheduler reads $queue/#")
+        return Check(name, "ok", "sent; MQTT 3.1.1 does not say who reads it")
+    return Check(name, "ok", f"the scheduler reads {_queues(patient)}")
+
+
+def _queues(patient: Patient) -> str:
+    """The topics that any producer may write to, as they are called on this bus."""
+    return patient.bus.sender.surroundings.intake("#")
 
 
 async def receive_maximum(patient: Patient) -> Check:

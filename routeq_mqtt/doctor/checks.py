@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.bus.features.standbys import find_standbys
 from routeq_mqtt.doctor import broker
+from routeq_mqtt.doctor.buses import other_buses
 from routeq_mqtt.doctor.listeners import listeners
 from routeq_mqtt.doctor.patient import WAIT, Patient
 from routeq_mqtt.doctor.report import Check
 from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused, RequestFailed
-from routeq_mqtt.presence.status import HEARTBEAT
+from routeq_mqtt.presence.status import HEARTBEAT, SILENT_AFTER, TAKEN_OVER
+from routeq_mqtt.wire.messages.requests import Ping
 
 if TYPE_CHECKING:
-    from routeq_mqtt.settings import Settings
+    from routeq_mqtt.settings.settings import Settings
 
 __all__ = ["Check", "examine"]
 
@@ -26,25 +31,35 @@ _SHORT_SECRET = 16
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Make all checks; where no broker answers, there is one."""
-    bus = Bus(settings=settings)
-    try:
-        await bus.open()
-    except ConnectionFailed as error:
-        await bus.close()
-        what, _, mend = str(error).rpartition("; ")
-        return [Check("connection", "failed", what or str(error), mend if what else "")]
-    async with bus:
-        patient = Patient(bus, settings)
-        checks = [
-            broker.connection(patient),
-            broker.encryption(patient),
-            broker.delivery(patient),
-            *keys(settings),
-        ]
-        for check in _IN_ORDER:
-            checks += await _made(check, patient)
-        return checks
+    """Make all checks at the first address that answers; where none does, say so of each."""
+    failed: list[Check] = []
+    for one in settings.each():
+        bus = Bus(settings=one)
+        try:
+            await bus.open()
+        except ConnectionFailed as error:
+            await bus.close()
+            what, _, fix = str(error).rpartition("; ")
+            failed.append(Check("connection", "failed", what or str(error), fix if what else ""))
+            continue
+        async with bus:
+            found = await _all_checks(Patient(bus, one))
+        passed_over = [replace(check, name="address", verdict="warning") for check in failed]
+        return [*found, *passed_over]
+    return failed
+
+
+async def _all_checks(patient: Patient) -> list[Check]:
+    checks = [
+        broker.connection(patient),
+        broker.encryption(patient),
+        broker.delivery(patient),
+        *broker.limits(patient),
+        *keys(patient.settings),
+    ]
+    for check in _IN_ORDER:
+        checks += await _made(check, patient)
+    return checks
 
 
 async def _made(check: _Checking, patient: Patient) -> list[Check]:
@@ -65,8 +80,8 @@ def keys(settings: Settings) -> list[Check]:
     names = ", ".join(name for name, _, _ in parts)
     if not short:
         return [Check("signing keys", "ok", names)]
-    mend = "make longer ones: openssl rand -hex 32"
-    return [Check("signing keys", "warning", f"{', '.join(short)} can be guessed", mend)]
+    fix = "make longer ones: openssl rand -hex 32"
+    return [Check("signing keys", "warning", f"{', '.join(short)} can be guessed", fix)]
 
 
 async def scheduler(patient: Patient) -> list[Check]:
@@ -83,14 +98,53 @@ async def scheduler(patient: Patient) -> list[Check]:
             )
         ]
     where = f"{status.state} on {status.host} pid={status.pid} db={status.db}"
+    if status.trouble.startswith(TAKEN_OVER):
+        return [Check("scheduler", "failed", f"{where}; it {status.trouble}", _FIND_IT)]
     before = time.time()
     try:
-        answer = await patient.bus.requests.call("ping", timeout=WAIT)
+        answer = await patient.bus.requests.ask(Ping(), timeout=WAIT)
     except NoScheduler:
         return [Check("scheduler", "failed", f"{where}; it does not answer", "start it again")]
     middle = (before + time.time()) / 2
-    ahead = float(answer["now"]) - middle if isinstance(answer, dict) else 0.0
-    return [Check("scheduler", "ok", where), _clock("the scheduler's clock", ahead)]
+    ahead = 0.0 if answer.now is None else answer.now - middle
+    clock = _clock("the scheduler's clock", ahead)
+    trouble = patient.bus.sender.surroundings.trouble
+    unowned = _unowned(answer.unowned)
+    if trouble:
+        fix = "make room on its disk, or see what is wrong with its database"
+        return [Check("scheduler", "failed", f"{where}; it {trouble}", fix), clock, *unowned]
+    return [Check("scheduler", "ok", where), clock, *unowned]
+
+
+async def standbys(patient: Patient) -> list[Check]:
+    """Which schedulers wait to take over; a bus without one is not wrong."""
+    found = await find_standbys(patient.bus.sender)
+    if not found:
+        return []
+    named = ", ".join(f"{one.host} pid={one.pid} db={one.db}" for one in found[:20])
+    return [Check("standbys", "ok", f"{len(found)} wait to take over: {named}")]
+
+
+_FIND_IT = (
+    "what that client receives is lost: find it by this identifier in the broker's log, stop it, "
+    "and change the password that it used (docs/security.md)"
+)
+
+
+def _unowned(sessions: list[str]) -> list[Check]:
+    """Members of a group that no worker owns: the broker gives them jobs."""
+    if not sessions:
+        return []
+    named = ", ".join(sessions[:20])
+    return [
+        Check(
+            "sessions",
+            "warning",
+            f"{len(sessions)} get jobs, and their worker has no status: {named}",
+            f"the scheduler adopts them within {SILENT_AFTER:.0f} s, unless the worker is alive "
+            "and publishes its status again (routeq/workers/<id>: did somebody clear it?)",
+        )
+    ]
 
 
 def _clock(name: str, ahead: float) -> Check:
@@ -114,6 +168,11 @@ async def workers(patient: Patient) -> list[Check]:
         return [Check("workers", "warning", "none is online", "start one: routeq-mqtt worker")]
     queues = ", ".join(sorted(fleet.queues()))
     checks = [Check("workers", "ok", f"{len(online)} online for {queues}")]
+    names = Counter(status.name for status in online if status.name is not None)
+    shared = sorted(name for name, number in names.items() if number > 1)
+    if shared:
+        found = f"several workers have one name: {', '.join(shared[:20])}"
+        checks.append(Check("names", "warning", found, "give each a --name of its own"))
     now = time.time()
     for status in online:
         # Retained, so it may be a heartbeat old; only what is newer than now, or far too old.
@@ -124,7 +183,7 @@ async def workers(patient: Patient) -> list[Check]:
 
 
 async def homes(patient: Patient) -> Check:
-    """Queues whose jobs nobody works on."""
+    """Queues with jobs and no worker."""
     sizes = await patient.bus.sizes.all()
     served = patient.bus.sizes.fleet.queues()
     lonely = {n: s.parked for n, s in sizes.items() if s.parked and n not in served}
@@ -132,7 +191,7 @@ async def homes(patient: Patient) -> Check:
         return Check(
             "queues",
             "warning",
-            "nobody counts the jobs that wait without a worker",
+            "jobs that wait without a worker are not counted",
             "start a scheduler: routeq-mqtt scheduler",
         )
     if not lonely:
@@ -149,6 +208,7 @@ async def homes(patient: Patient) -> Check:
 _Checking = Callable[[Patient], Awaitable["Check | list[Check]"]]
 _IN_ORDER: tuple[_Checking, ...] = (
     scheduler,
+    standbys,
     workers,
     homes,
     broker.strangers,
@@ -159,4 +219,5 @@ _IN_ORDER: tuple[_Checking, ...] = (
     broker.receive_maximum,
     broker.session_expiry,
     broker.persistence,
+    other_buses,
 )

@@ -1,4 +1,4 @@
-"""Other ways into the same broker: who gives no name may come in where nobody looks."""
+"""Other ways into the same broker: a forgotten listener may admit anonymous clients."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PLAIN, _WEBSOCKET = (1883,), (9001, 8080, 8083)
 """Ports where brokers usually listen without TLS."""
 
 _WITHIN = 2.0
-"""Seconds for each try: a firewall may drop it without a word."""
+"""Seconds for each try: a firewall may silently drop it."""
 
 _ELSEWHERE = ("192.0.2.1", "2001:db8::1")
-"""Addresses of nobody (RFC 5737, RFC 3849); nothing is sent there."""
+"""Addresses that belong to no host (RFC 5737, RFC 3849); nothing is sent there."""
 
 
 async def listeners(patient: Patient) -> Check:

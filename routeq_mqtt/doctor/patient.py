@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.signal import Signal
+from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions
+from routeq_mqtt.transport.base import ConnectOptions
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from routeq_mqtt.bus.bus import Bus
-    from routeq_mqtt.settings import Settings
+    from routeq_mqtt.settings.settings import Settings
     from routeq_mqtt.topics import Topics
-    from routeq_mqtt.transport.seam import Connection, Message
+    from routeq_mqtt.transport.base import Connection, Message
 
 WAIT = 3.0
 """Seconds that a check waits for a message before it says that none comes."""
@@ -34,12 +34,12 @@ class Probe:
     """
 
     def __init__(self, topics: Topics) -> None:
-        self.name = f"routeq-doctor-{new_id()[-8:]}"
-        self.topic = topics.probe(self.name)
+        self.name: str = f"routeq-doctor-{new_id()[-8:]}"
+        self.topic: str = topics.probe(self.name)
         self.messages: list[Message] = []
         self.acknowledges = True
         self._connection: Connection | None = None
-        self._news = Signal()
+        self._news = Notifier()
 
     @property
     def connection(self) -> Connection:
@@ -52,7 +52,7 @@ class Probe:
         self.messages.append(message)
         if self.acknowledges and self._connection is not None:
             self._connection.acknowledge(message)
-        self._news.fire()
+        self._news.notify()
 
     def use(self, connection: Connection) -> None:
         """Go on with a connection, and acknowledge what came while it was made."""
@@ -62,13 +62,16 @@ class Probe:
                 connection.acknowledge(message)
 
     async def count(self, number: int) -> int:
-        """Wait for so many messages, or until none has come for a while; how many came."""
-        while len(self.messages) < number:
-            before = len(self.messages)
-            await self._news.wait(WAIT)
-            if len(self.messages) == before:
-                break
+        """Wait for this many messages, or until none has come for a while; how many came."""
+        while len(self.messages) < number and await self.more():
+            pass
         return len(self.messages)
+
+    async def more(self) -> bool:
+        """Wait for a message; whether one came."""
+        before = len(self.messages)
+        await self._news.wait(WAIT)
+        return len(self.messages) > before
 
 
 class Patient:
@@ -82,8 +85,8 @@ class Patient:
     def __init__(self, bus: Bus, settings: Settings) -> None:
         self.bus = bus
         self.settings = settings
-        self.topics = settings.topics()
-        self.transport = AioTransport(settings.address())
+        self.topics: Topics = settings.topics()
+        self.transport: AioTransport = AioTransport(settings.address())
 
     @contextlib.asynccontextmanager
     async def client(

@@ -10,9 +10,9 @@ Verdict = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and its verdict; `mend` says what to do."""
+    """One check and its verdict; `fix` says what to do."""
 
     name: str
     verdict: Verdict
     found: str
-    mend: str = ""
+    fix: str = ""

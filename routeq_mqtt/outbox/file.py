@@ -7,6 +7,7 @@ call needs one turn of the thread instead of one for each statement.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError, OutboxFull, OutboxUnavailable
 from routeq_mqtt.outbox import sql
+from routeq_mqtt.outbox.disk import DiskRoom, log_limit, log_size, pages_of, parts, spare_pages
+from routeq_mqtt.outbox.place import Place, abandon, alone_in, make
 from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow, OutboxStatus, SetAside
 
 if TYPE_CHECKING:
@@ -24,6 +27,21 @@ if TYPE_CHECKING:
 _BUSY_FOR = 30.0
 """Seconds to wait for another process's commit."""
 
+_PAGE_SIZE = 4096
+_NAMES = ("id", "queue", "stored", "delayed", "expires_at", "kept_at", "envelope")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds: jobs that wait, and rows of those that were set aside."""
+
+    jobs: Sequence[OutboxJob]
+    aside: Sequence[tuple[Any, ...]]
+
+
+class OutboxDamaged(OutboxUnavailable):
+    """The file is no SQLite file, or damaged: trying again does not help."""
+
 
 @dataclass(slots=True)
 class _Room:
@@ -33,13 +51,45 @@ class _Room:
     bytes: int
     seq: int
     total: int
+    disk: DiskRoom
+
+    def over(self, jobs: int, size: int, pages: float, options: OutboxOptions) -> _Over | None:
+        """What is too much, were these added; None: they fit."""
+        over = _Over(
+            self.jobs + jobs - options.max_jobs,
+            self.bytes + size - options.max_bytes,
+            self.disk.over(pages),
+        )
+        return over if over.is_any else None
+
+
+@dataclass(slots=True)
+class _Over:
+    """By how much a file is too full."""
+
+    jobs: int
+    bytes: int
+    pages: float
+
+    @property
+    def is_any(self) -> bool:
+        return self.jobs > 0 or self.bytes > 0 or self.pages > 0
+
+    def without(self, size: int) -> None:
+        """A job of this many bytes goes."""
+        self.jobs -= 1
+        self.bytes -= size
+        self.pages -= size / _PAGE_SIZE
 
 
 class OutboxFile:
-    """See the module. For one thread.
+    """The SQLite file of an outbox; each call is one transaction. For one thread.
 
     Args:
         options: where it is and how much it may hold.
+
+    Attributes:
+        place: where it was opened.
 
     Raises:
         ConfigurationError: it cannot be made there, or is of a later version.
@@ -55,7 +105,9 @@ class OutboxFile:
                 f"outbox={str(options.path)!r}: there is no folder {str(options.path.parent)!r}; "
                 "make it first"
             )
-        with self._as_unavailable():
+        self._log_limit = log_limit(options.path, options.max_bytes)
+        with self._as_unavailable(), alone_in(options.path.parent):
+            make(options.path)
             self._db = sqlite3.connect(
                 options.path, timeout=_BUSY_FOR, isolation_level=None, check_same_thread=False
             )
@@ -64,6 +116,59 @@ class OutboxFile:
             except BaseException:
                 self._db.close()
                 raise
+            self.place: Place = Place(options.path)
+
+    # -- its place -----------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Make way for the next file at the path."""
+        self.place.clear()
+        abandon(self._db)
+
+    def write_back(self) -> None:
+        """Write the log back into the file, also a log that was deleted.
+
+        The log is used again from its beginning, and keeps its length: its room on the disk.
+        """
+        with self._as_unavailable():
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def version(self) -> int:
+        """Grows with the commits of others; needs no stamp of a file, which may be coarse."""
+        with self._as_unavailable():
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def contents(self) -> Contents:
+        """All jobs, those set aside too."""
+        with self._as_unavailable():
+            jobs = self._db.execute(sql.JOBS).fetchall()
+            aside = self._db.execute(sql.ASIDE_ROWS).fetchall()
+        return Contents([OutboxJob(**dict(zip(_NAMES, row, strict=True))) for row in jobs], aside)
+
+    def take_over(self, contents: Contents) -> int:
+        """Keep what another file held, whatever the limits say; how many are new here."""
+        with self._transaction():
+            known = {row[0] for row in self._db.execute(sql.IDS)}
+            jobs = [job for job in contents.jobs if job.id not in known]
+            aside = [row for row in contents.aside if row[0] not in known]
+            self._insert(jobs, self._room())
+            self._db.executemany(sql.ADD_ASIDE, aside)
+            self._db.execute(sql.ADD_TO_META, (len(aside), "aside_jobs"))
+            size = sum(len(row[-1]) for row in aside)
+            self._db.execute(sql.ADD_TO_META, (size, "aside_bytes"))
+        return len(jobs) + len(aside)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Delete jobs by their ids, where their numbers may have changed."""
+        with self._transaction():
+            self._db.execute(sql.FORGET_IDS, (json.dumps(list(ids)),))
+            self._db.execute(sql.SET_META, (1, "ragged"))
+
+    def forget_contents(self, contents: Contents) -> None:
+        """Delete what another file has taken over, and nothing that came since."""
+        self.forget([job.id for job in contents.jobs])
+        with self._transaction():
+            self._forget_aside([(row[0], len(row[-1])) for row in contents.aside])
 
     def _prepare(self) -> None:
         deadline = time.monotonic() + _BUSY_FOR
@@ -71,6 +176,10 @@ class OutboxFile:
             try:
                 for pragma in sql.OPEN:
                     self._db.execute(pragma)
+                pages = self._log_limit // 2 // _PAGE_SIZE
+                self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+                # It stays that long: what a full disk has given to the log, deletes can use.
+                self._db.execute(f"PRAGMA journal_size_limit = {self._log_limit}")
                 break
             except sqlite3.OperationalError as error:
                 # Two processes that make one file at once: SQLite does not wait here by itself.
@@ -104,38 +213,69 @@ class OutboxFile:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+        self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Cut the log where it is longer than it may be: a large commit, or a slow reader."""
+        if log_size(self._options.path) > self._log_limit:
+            with self._as_unavailable(), contextlib.suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextlib.contextmanager
     def _as_unavailable(self) -> Iterator[None]:
         path = self._options.path
         try:
             yield
+        except OSError as error:
+            raise OutboxUnavailable(
+                f"outbox {path} cannot be used now: {error}; nothing was kept"
+            ) from error
         except sqlite3.OperationalError as error:
             raise OutboxUnavailable(
                 f"outbox {path} cannot be used now: {error}; nothing was kept"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise OutboxUnavailable(
+            raise OutboxDamaged(
                 f"outbox {path} is damaged or no SQLite file: {error}; it was left as it is: move "
                 "it away with its -wal file, and a new one is made"
             ) from error
 
     # -- in ------------------------------------------------------------------------------------
 
-    def add(self, puts: Sequence[Sequence[OutboxJob]]) -> list[OutboxFull | None]:
+    def add(
+        self, puts: Sequence[Sequence[OutboxJob]]
+    ) -> list[OutboxFull | OutboxUnavailable | None]:
         """Keep several puts in one commit; for each: None, or why there is no room for it."""
+        self._grow(pages_of(job for jobs in puts for job in jobs))
         with self._transaction():
             room = self._room()
             return [self._add(jobs, room) for jobs in puts]
 
+    def _grow(self, wanted: float) -> None:
+        """Take room on a small disk before it is needed; see `spare_pages`."""
+        with self._as_unavailable():
+            path, most = self._options.path, self._options.max_bytes
+            spare = spare_pages(self._db, path, most, self._log_limit, wanted)
+        if spare <= 0:
+            return
+        with contextlib.suppress(OutboxUnavailable):  # the disk is full: `add` says so
+            with self._transaction():
+                self._db.execute(sql.SPARE)
+                self._db.execute(sql.FORGET_SPARE)
+                self._db.execute(sql.ADD_SPARE, (spare * _PAGE_SIZE,))
+            self.write_back()
+            with self._transaction():
+                self._db.execute(sql.FORGET_SPARE)
+
     def _room(self) -> _Room:
         first = self._db.execute(sql.FIRST).fetchone()
         meta = self._meta()
+        disk = DiskRoom.of(self._db, self._options.path, self._options.max_bytes, self._log_limit)
         if first is None:
-            return _Room(meta["aside_jobs"], meta["aside_bytes"], 0, 0)
+            return _Room(meta["aside_jobs"], meta["aside_bytes"], 0, 0, disk)
         seq, total = self._db.execute(sql.LAST).fetchone()
         jobs, size = self._held(first, seq, total, ragged=bool(meta["ragged"]))
-        return _Room(jobs + meta["aside_jobs"], size + meta["aside_bytes"], seq, total)
+        return _Room(jobs + meta["aside_jobs"], size + meta["aside_bytes"], seq, total, disk)
 
     def _held(
         self, first: tuple[Any, ...], last_seq: int, last_total: int, *, ragged: bool
@@ -148,28 +288,40 @@ class OutboxFile:
     def _meta(self) -> dict[str, int]:
         return dict(self._db.execute(sql.META).fetchall())
 
-    def _add(self, jobs: Sequence[OutboxJob], room: _Room) -> OutboxFull | None:
+    def _add(self, jobs: Sequence[OutboxJob], room: _Room) -> OutboxFull | OutboxUnavailable | None:
         options = self._options
-        size = sum(len(job.envelope) for job in jobs)
+        size, pages = sum(len(job.envelope) for job in jobs), pages_of(jobs)
         if len(jobs) > options.max_jobs or size > options.max_bytes:
             return OutboxFull(
                 f"{len(jobs)} jobs of {size} bytes are more than the whole outbox {options.path} "
                 f"may hold (max_jobs={options.max_jobs}, max_bytes={options.max_bytes})"
             )
-        jobs_over = room.jobs + len(jobs) - options.max_jobs
-        bytes_over = room.bytes + size - options.max_bytes
-        if jobs_over > 0 or bytes_over > 0:
-            if options.when_full == "refuse":
-                return OutboxFull(
-                    f"the outbox {options.path} is full: {room.jobs} jobs of {room.bytes} bytes "
-                    f"(max_jobs={options.max_jobs}, max_bytes={options.max_bytes}); nothing was "
-                    "kept. Raise the limit, or let it drop the oldest: when_full=drop_oldest"
-                )
-            self._drop(jobs_over, bytes_over, room)
+        if not room.disk.ever_fits(pages):
+            return self._no_room(len(jobs), size, room, pages)
+        while (over := room.over(len(jobs), size, pages, options)) is not None:
+            if options.when_full == "refuse" or not self._drop(over, room):
+                return self._no_room(len(jobs), size, room, pages)
+            room.disk.look(self._db)
         self._insert(jobs, room)
         room.jobs += len(jobs)
         room.bytes += size
+        room.disk.add(pages)
         return None
+
+    def _no_room(
+        self, jobs: int, size: int, room: _Room, pages: float
+    ) -> OutboxFull | OutboxUnavailable:
+        options = self._options
+        if room.disk.disk_is_full and room.disk.over(pages) > 0:
+            return OutboxUnavailable(
+                f"outbox {options.path} cannot be used now: the disk is full, {jobs} jobs of "
+                f"{size} bytes and what it takes to delete them later do not fit; nothing was kept"
+            )
+        return OutboxFull(
+            f"the outbox {options.path} is full: {room.jobs} jobs of {room.bytes} bytes "
+            f"(max_jobs={options.max_jobs}, max_bytes={options.max_bytes} on disk); nothing was "
+            "kept. Raise the limit, or let it drop the oldest: when_full=drop_oldest"
+        )
 
     def _insert(self, jobs: Sequence[OutboxJob], room: _Room) -> None:
         values = []
@@ -184,26 +336,30 @@ class OutboxFile:
             )  # fmt: skip
         self._db.executemany(sql.ADD, values)
 
-    def _drop(self, jobs_over: int, bytes_over: int, room: _Room) -> None:
-        """Make room: what was set aside goes first, it is the oldest."""
+    def _drop(self, over: _Over, room: _Room) -> bool:
+        """Make room: what was set aside goes first, it is the oldest; whether anything went."""
         dropped = 0
-        while jobs_over > 0 or bytes_over > 0:
+        while over.is_any:
             found = self._db.execute(sql.OLDEST_ASIDE).fetchone()
             if found is None:
                 break
             self._forget_aside([found])
-            jobs_over, bytes_over, dropped = jobs_over - 1, bytes_over - found[1], dropped + 1
+            over.without(found[1])
+            dropped += 1
             room.jobs, room.bytes = room.jobs - 1, room.bytes - found[1]
         last = None
-        for seq, size in self._db.execute(sql.OLDEST):
-            if jobs_over <= 0 and bytes_over <= 0:
-                break
-            jobs_over, bytes_over, dropped = jobs_over - 1, bytes_over - size, dropped + 1
-            room.jobs, room.bytes = room.jobs - 1, room.bytes - size
-            last = seq
+        with contextlib.closing(self._db.execute(sql.OLDEST)) as oldest:
+            for seq, size in oldest:
+                if not over.is_any:
+                    break
+                over.without(size)
+                dropped += 1
+                room.jobs, room.bytes = room.jobs - 1, room.bytes - size
+                last = seq
         if last is not None:
             self._db.execute(sql.DROP_UP_TO, (last,))
         self._db.execute(sql.ADD_TO_META, (dropped, "dropped"))
+        return dropped > 0
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -227,7 +383,26 @@ class OutboxFile:
     def settle(
         self, gone: Sequence[OutboxRow], aside: Sequence[tuple[OutboxRow, str]], now: float
     ) -> None:
-        """Delete jobs that somebody else has, and set those aside that nobody takes."""
+        """Delete jobs that were delivered, and set aside those that are refused."""
+        errors = {row.seq: error for row, error in aside}
+        for rows in parts([*gone, *(row for row, _ in aside)], self._log_limit):
+            kept = [(row, errors[row.seq]) for row in rows if row.seq in errors]
+            self._settle_part([row for row in rows if row.seq not in errors], kept, now)
+
+    def _settle_part(
+        self, gone: Sequence[OutboxRow], aside: Sequence[tuple[OutboxRow, str]], now: float
+    ) -> None:
+        try:
+            self._settle(gone, aside, now)
+        except OutboxDamaged:
+            raise
+        except OutboxUnavailable:  # a full disk: the log can be written back without a commit
+            self.write_back()
+            self._settle(gone, aside, now)
+
+    def _settle(
+        self, gone: Sequence[OutboxRow], aside: Sequence[tuple[OutboxRow, str]], now: float
+    ) -> None:
         with self._transaction():
             for row, error in aside:
                 moved = self._db.execute(sql.SET_ASIDE, (error[:1_000], now, row.seq, row.id))
@@ -244,9 +419,8 @@ class OutboxFile:
     def bring_back(self) -> int:
         """Let what was set aside be sent again, behind the others; how many."""
         with self._transaction():
-            names = ("id", "queue", "stored", "delayed", "expires_at", "kept_at", "envelope")
             found = [
-                OutboxJob(**dict(zip(names, row, strict=True)))
+                OutboxJob(**dict(zip(_NAMES, row, strict=True)))
                 for row in self._db.execute(sql.ASIDE_JOBS)
             ]
             self._insert(found, self._room())

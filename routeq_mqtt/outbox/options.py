@@ -21,12 +21,14 @@ class OutboxOptions:
     """An outbox (issue 5).
 
     Attributes:
-        path: of the SQLite file; made where it is missing. Several processes may share it.
+        path: of the SQLite file; made where it is missing. Several processes may share it. A
+            relative one counts from the working directory of this moment.
         confirm: who has a job before it leaves the file. "stored" (default): the scheduler, which
             drops an id that comes twice. "broker": the broker; needs no scheduler, and may double
             a job when a connection breaks.
         max_jobs: that may wait; default 100,000.
-        max_bytes: that their envelopes may have together; default 256 MiB.
+        max_bytes: that their envelopes may have together, and the file on disk with SQLite's log;
+            default 256 MiB. On disk it takes 256 KiB at least.
         when_full: "refuse" (default): dispatch raises `OutboxFull`. "drop_oldest": the oldest jobs
             are deleted, and counted.
         commit_delay: seconds that a job waits for others to share its commit to disk; default 0:
@@ -47,7 +49,8 @@ class OutboxOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | Path) or not str(self.path):
             raise ConfigurationError(f"outbox: path={self.path!r} must name a file")
-        object.__setattr__(self, "path", Path(self.path))
+        # At once: a daemon changes its working directory later, and means the same file.
+        object.__setattr__(self, "path", Path(self.path).absolute())
         for option, choices in (("confirm", Confirm), ("when_full", WhenFull)):
             value = getattr(self, option)
             if value not in get_args(choices):

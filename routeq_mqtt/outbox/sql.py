@@ -52,6 +52,9 @@ HEAD = """
 SELECT seq, id, queue, stored, delayed, expires_at, kept_at, envelope
 FROM jobs ORDER BY seq LIMIT ?
 """
+JOBS = "SELECT id, queue, stored, delayed, expires_at, kept_at, envelope FROM jobs ORDER BY seq"
+IDS = "SELECT id FROM jobs UNION ALL SELECT id FROM aside"
+FORGET_IDS = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 # With the id, since a number is used again once the last row is gone.
 FORGET = "DELETE FROM jobs WHERE seq = ? AND id = ?"
 BEFORE = "SELECT 1 FROM jobs WHERE seq < ? LIMIT 1"
@@ -67,6 +70,15 @@ ASIDE = "SELECT id, queue, length(envelope), error, at FROM aside ORDER BY kept_
 ASIDE_JOBS = """
 SELECT id, queue, stored, delayed, expires_at, kept_at, envelope FROM aside ORDER BY kept_at, id
 """
+ASIDE_ROWS = """
+SELECT id, queue, stored, delayed, expires_at, kept_at, error, at, envelope
+FROM aside ORDER BY kept_at, id
+"""
+ADD_ASIDE = "INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Room for later; a table that earlier versions of this library do not mind.
+SPARE = "CREATE TABLE IF NOT EXISTS spare (room BLOB)"
+FORGET_SPARE = "DELETE FROM spare"
+ADD_SPARE = "INSERT INTO spare VALUES (zeroblob(?))"
 OLDEST_ASIDE = "SELECT id, length(envelope) FROM aside ORDER BY kept_at, id LIMIT 1"
 FORGET_ASIDE = "DELETE FROM aside WHERE id = ?"
 FORGET_ALL_ASIDE = "DELETE FROM aside"

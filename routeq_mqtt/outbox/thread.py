@@ -37,6 +37,12 @@ class OneThread:
         """End the thread behind what it was given."""
         self._work.put(None)
 
+    def finish(self, call: Callable[[], Any] | None) -> None:
+        """End the thread behind one more call, without waiting for it."""
+        if call is not None:
+            self._work.put((Future(), call))
+        self.end()
+
     def _live(self) -> None:
         while (work := self._work.get()) is not None:
             future, call = work

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import RefusedJob
 from routeq_mqtt.security.sealing import SEALED, Sealer, is_sealed_result, is_sealed_text
 from routeq_mqtt.security.signing import SIGNED, Signer, read_unverified
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,9 @@ _HIDDEN = "hidden: the job was sealed"
 
 
 class Guard:
-    """See the module. Without keys it costs one look at `Envelope.extra`.
+    """Signs and encrypts outgoing jobs, and checks incoming ones.
+
+    Without keys it costs one look at `Envelope.extra`.
 
     Args:
         signer: signs and checks; None: no signing keys here.
@@ -26,8 +28,8 @@ class Guard:
     def __init__(self, signer: Signer | None = None, sealer: Sealer | None = None) -> None:
         self.signer = signer
         self.sealer = sealer
-        self.dresses = signer is not None or sealer is not None
-        self.strict = signer is not None and signer.required
+        self.dresses: bool = signer is not None or sealer is not None
+        self.strict: bool = signer is not None and signer.required
 
     def dress(self, envelope: Envelope, now: float) -> Envelope:
         """A job on its way out: signed, then sealed."""
@@ -60,7 +62,7 @@ class Guard:
     def renew(self, envelope: Envelope, now: float, *, afresh: bool = False) -> Envelope:
         """A job that is run again after a long time: its good signature holds from now on.
 
-        As it is where we have not the keys, or where its signature is none of ours.
+        As it is where we have not the keys, or where its signature is not one of ours.
         """
         if self.signer is None:
             return envelope

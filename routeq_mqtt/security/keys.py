@@ -21,7 +21,7 @@ class Keys:
 
     def __init__(self, by_name: dict[str, bytes]) -> None:
         self._by_name = by_name
-        self.newest = next(iter(by_name))
+        self.newest: str = next(iter(by_name))
 
     def __repr__(self) -> str:
         return f"<Keys {', '.join(self._by_name)}>"

@@ -12,7 +12,7 @@ from routeq_mqtt.wire.packing import pack, unpack
 
 if TYPE_CHECKING:
     from routeq_mqtt.security.keys import Keys
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 SEALED = "sealed"
 _NONCE = 12
@@ -115,7 +115,7 @@ class Sealer:
     def _decrypt(self, name: object, box: bytes, belongs_to: bytes) -> bytes:
         key = self._keys.get(name)
         if key is None:
-            raise RefusedJob(f"sealed: the key {str(name)[:40]!r} is none of ours")
+            raise RefusedJob(f"sealed: the key {str(name)[:40]!r} is not one of ours")
         try:
             return self._cipher(key).decrypt(box[:_NONCE], box[_NONCE:], belongs_to)
         except (self._invalid, ValueError):

@@ -12,7 +12,7 @@ import hmac
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import RefusedJob, UnreadableMessage
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 if TYPE_CHECKING:
     from routeq_mqtt.security.keys import Keys
@@ -56,7 +56,7 @@ class Signer:
         """Sign again what bears a good signature, however old; `afresh`: it no longer expires.
 
         Raises:
-            RefusedJob: its signature is none of ours.
+            RefusedJob: its signature is not one of ours.
         """
         verified = self._verified(envelope)[0].evolve(delay=None, run_at=None)
         return self.sign(verified.evolve(expires_at=None) if afresh else verified, now)
@@ -81,7 +81,7 @@ class Signer:
         name, body, mac = _parts(envelope)
         key = self._keys.get(name)
         if key is None:
-            raise RefusedJob(f"signature: the key {str(name)[:40]!r} is none of ours")
+            raise RefusedJob(f"signature: the key {str(name)[:40]!r} is not one of ours")
         if not hmac.compare_digest(_mac(key, str(name), body), mac):
             raise RefusedJob("signature: it does not fit; the job was changed or forged")
         return _open(envelope, body)

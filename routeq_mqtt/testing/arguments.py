@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.job.job import Job
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.jobs.job import Job
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.wire.checks import LATEST
-from routeq_mqtt.wire.shown import shown
+from routeq_mqtt.wire.display import shown
 
 
 def check_fake(*, run: object, settings: object) -> None:
@@ -27,8 +27,8 @@ def check_fake(*, run: object, settings: object) -> None:
 def check_wanted(job: object, where: object, queue: object, delay: object) -> None:
     """Check what a test looks for among the dispatched jobs."""
     if not (isinstance(job, type) and issubclass(job, Job)):
-        mend = f": {type(job).__name__}" if isinstance(job, Job) else ""
-        raise ConfigurationError(f"assert: {shown(job)} must be a job class, not in quotes{mend}")
+        fix = f": {type(job).__name__}" if isinstance(job, Job) else ""
+        raise ConfigurationError(f"assert: {shown(job)} must be a job class, not in quotes{fix}")
     if where is not None and not callable(where):
         raise ConfigurationError(
             f"assert: where={shown(where)} must be a function of a job: "

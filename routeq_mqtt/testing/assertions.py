@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from routeq_mqtt.jobs.registry import MadeOfFunction, job_class_of
 from routeq_mqtt.testing.arguments import check_times
 from routeq_mqtt.testing.dispatched import Dispatched, Wanted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.jobs.job import Job
 
 J = TypeVar("J", bound="Job")
 
@@ -22,7 +23,7 @@ class Assertions:
 
     def assert_dispatched(
         self,
-        job: type[J],
+        job: type[J] | MadeOfFunction,
         where: Callable[[J], object] | None = None,
         *,
         times: int | None = None,
@@ -32,7 +33,7 @@ class Assertions:
         """Fail the test unless such a job was dispatched.
 
         Args:
-            job: its class, or a base of it.
+            job: its class, or a base of it, or a function that was decorated with `job`.
             where: gets the job as a worker would, and says whether it is meant.
             times: how often, exactly; default: once or more.
             queue: where it went.
@@ -43,12 +44,12 @@ class Assertions:
             Those that fit.
 
         Raises:
-            AssertionError: there is none, or not so many; shows what was dispatched.
+            AssertionError: there is none, or not this many; shows what was dispatched.
             ConfigurationError: what was asked for makes no sense, and no job could ever fit it.
         """
         __tracebackhide__ = True
         check_times(times)
-        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
+        wanted = Wanted(job=job_class_of(job), where=where, queue=queue, delay=delay)
         found = [one for one in self.dispatched if wanted.fits(one)]
         if times is None and not found:
             raise AssertionError(f"{wanted} was not dispatched. {listed(self.dispatched)}")
@@ -61,7 +62,7 @@ class Assertions:
 
     def assert_not_dispatched(
         self,
-        job: type[J],
+        job: type[J] | MadeOfFunction,
         where: Callable[[J], object] | None = None,
         *,
         queue: str | None = None,
@@ -73,7 +74,7 @@ class Assertions:
             AssertionError: there is one; shows it.
         """
         __tracebackhide__ = True
-        wanted = Wanted(job=job, where=where, queue=queue, delay=delay)
+        wanted = Wanted(job=job_class_of(job), where=where, queue=queue, delay=delay)
         found = [one for one in self.dispatched if wanted.fits(one)]
         if found:
             raise AssertionError(f"{wanted} was dispatched {_times(len(found))}. {listed(found)}")

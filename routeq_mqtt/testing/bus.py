@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,9 +11,11 @@ from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.settings import Settings
-from routeq_mqtt.testing.broker import MemoryBroker
-from routeq_mqtt.testing.transport import MemoryTransport
+from routeq_mqtt.service import start
+from routeq_mqtt.settings.settings import Settings
+from routeq_mqtt.tasks import Tasks
+from routeq_mqtt.testing.memory.broker import MemoryBroker
+from routeq_mqtt.testing.memory.transport import MemoryTransport
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
 
@@ -46,13 +47,14 @@ class MemoryBus(Bus):
         clock: Clock | None = None,
     ) -> None:
         self._time = clock or SystemClock()
-        self.broker = broker or MemoryBroker(clock=self._time)
-        self.transport = MemoryTransport(self.broker)
+        self.broker: MemoryBroker = broker or MemoryBroker(clock=self._time)
+        self.transport: MemoryTransport = MemoryTransport(self.broker)
         super().__init__(
             settings=settings or Settings(), transport=self.transport, clock=self._time
         )
         self._queues = queues
         self._stack = AsyncExitStack()
+        self._running = Tasks()
 
     async def __aenter__(self) -> MemoryBus:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="routeq-"))
@@ -97,12 +99,7 @@ class MemoryBus(Bus):
         return worker
 
     async def _start(self, service: Scheduler | Worker) -> None:
-        running = asyncio.create_task(service.run(), name=type(service).__name__.lower())
-        online = asyncio.create_task(service.online.wait())
-        await asyncio.wait({running, online}, return_when=asyncio.FIRST_COMPLETED)
-        online.cancel()
-        if running.done():
-            await running
+        running = await start(service, self._running, type(service).__name__.lower())
 
         async def stop() -> None:
             service.stop()

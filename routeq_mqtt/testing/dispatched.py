@@ -1,4 +1,4 @@
-"""What a fake bus has recorded, and how it is told to whoever reads a failed test."""
+"""What a fake bus has recorded, and how a failed test shows it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import UnknownJob
-from routeq_mqtt.job import registry
-from routeq_mqtt.job.codec import from_envelope
+from routeq_mqtt.jobs import registry
+from routeq_mqtt.jobs.codec import from_envelope
 from routeq_mqtt.testing.arguments import check_wanted
-from routeq_mqtt.wire.shown import shown
+from routeq_mqtt.wire.display import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from routeq_mqtt.job.job import Job
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.jobs.job import Job
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 _MOST_SHOWN = 20
 

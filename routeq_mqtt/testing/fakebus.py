@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, overload
 
-from routeq_mqtt.bus.batches import add_jobs, listed
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.default import stand_in
-from routeq_mqtt.bus.events import Events
-from routeq_mqtt.bus.outcomes import JobHandle, JobStatus, outcome_of
-from routeq_mqtt.bus.packer import Packer
-from routeq_mqtt.bus.places import Places
-from routeq_mqtt.bus.size import QueueSize
-from routeq_mqtt.bus.within import Within
+from routeq_mqtt.bus.features.batches import add_jobs, listed
+from routeq_mqtt.bus.features.events import Events
+from routeq_mqtt.bus.features.handles import Handle, JobHandle, JobStatus
+from routeq_mqtt.bus.features.manage import FailedJobs
+from routeq_mqtt.bus.features.queue_size import QueueSize
+from routeq_mqtt.bus.send.deadline import Deadline
+from routeq_mqtt.bus.send.routing import JobRouter
+from routeq_mqtt.bus.send.serializer import Serializer
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError, ResultTimeout
 from routeq_mqtt.security.guard import OPEN
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing.arguments import check_fake, check_moment, check_seconds
 from routeq_mqtt.testing.assertions import Assertions
-from routeq_mqtt.testing.decisions import unknown
 from routeq_mqtt.testing.dispatched import Dispatched
+from routeq_mqtt.testing.fake_scheduler import unknown
 from routeq_mqtt.testing.inline import Inline, due_at
 from routeq_mqtt.testing.travel import TravelClock
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.wire.messages.requests import BatchCancel, BatchShow
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
 
-    from routeq_mqtt.bus.controls import Fate
-    from routeq_mqtt.bus.rpc import Requests
-    from routeq_mqtt.bus.sender import Sender
-    from routeq_mqtt.job.job import Job
+    from routeq_mqtt.bus.send.rpc import Requests
+    from routeq_mqtt.bus.send.sender import Sender
+    from routeq_mqtt.jobs.job import Job
     from routeq_mqtt.outbox.options import Confirm
-    from routeq_mqtt.transport.link import Link
-    from routeq_mqtt.wire.record import FailedRecord
+    from routeq_mqtt.transport.reconnecting import Link
+    from routeq_mqtt.wire.envelopes.record import FailedRecord
+    from routeq_mqtt.wire.messages.replies import Fate
+    from routeq_mqtt.wire.messages.request import R, Request
+
+
+class FakeFailed(FailedJobs, Sequence["FailedRecord"]):
+    """The records of a fake bus, as a sequence; there is no scheduler to ask for more."""
+
+    def __init__(self, bus: FakeBus, records: Sequence[FailedRecord]) -> None:
+        super().__init__(bus)
+        self._records = records
+
+    @overload
+    def __getitem__(self, index: int) -> FailedRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FailedRecord]: ...
+    def __getitem__(self, index: int | slice) -> FailedRecord | Sequence[FailedRecord]:
+        return self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        return [*self._records] == other
+
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
 
 class FakeBus(Assertions, Bus):
@@ -59,8 +86,8 @@ class FakeBus(Assertions, Bus):
         check_fake(run=run, settings=settings)
         self._travel = TravelClock(SystemClock())
         super().__init__(settings=settings or Settings(), clock=self._travel)
-        self._packer = Packer(
-            OPEN, self._travel, self.settings.max_payload, keeps=self._options is not None
+        self._packer = Serializer(
+            OPEN, self._travel, self.settings.max_payload, keeps=self.outbox_options is not None
         )
         self._places = _Here(self)
         no_link = cast("Link", None)  # hooks are called, on the bus nothing is told
@@ -72,9 +99,9 @@ class FakeBus(Assertions, Bus):
     # -- running -------------------------------------------------------------------------------
 
     @property
-    def failed(self) -> list[FailedRecord]:
+    def failed(self) -> FakeFailed:
         """Records of the jobs that failed for good, in order; with ``fake(run=True)``."""
-        return self._running("failed").failed
+        return FakeFailed(self, self._running("failed").failed)
 
     async def travel(self, seconds: float) -> None:
         """Put the time of the bus forward, and run what is due by then, in order.
@@ -108,23 +135,25 @@ class FakeBus(Assertions, Bus):
 
     # -- what became of a job ------------------------------------------------------------------
 
-    async def result(self, job_id: str, timeout: float | None = None) -> Any:  # noqa: ANN401
-        """What a job returned; raises as `Bus.result` does, `ResultTimeout` without waiting."""
+    async def _ended(self, job: str | Handle, timeout: float | None) -> dict[str, Any]:  # noqa: ARG002, RUF100
+        """What is known of a job that has ended; `ResultTimeout` without waiting."""
+        job_id = str(job)
         answer = self._answer(job_id)
         if answer["state"] in _ON_ITS_WAY or answer["state"] == "unknown":
-            mend = _MENDS[answer["state"]] if self._inline else "use fake(run=True) to run jobs"
-            raise ResultTimeout(f"job {job_id} has not ended, it is {answer['state']}; {mend}")
-        return outcome_of(job_id, answer)
+            fix = _FIXES[answer["state"]] if self._inline else "use fake(run=True) to run jobs"
+            raise ResultTimeout(f"job {job_id} has not ended, it is {answer['state']}; {fix}")
+        return answer
 
-    async def status(self, job_id: str) -> JobStatus:
+    async def status(self, job_id: str | Handle) -> JobStatus:
         """Where a job is."""
-        answer = self._answer(job_id)
+        answer = self._answer(str(job_id))
         return JobStatus(
             state=answer["state"], reason=answer.get("reason"), error=answer.get("error")
         )
 
-    async def cancel(self, job_id: str) -> Fate:
+    async def cancel(self, job_id: str | Handle) -> Fate:
         """Cancel a job that has not run."""
+        job_id = str(job_id)
         state = self._answer(job_id)["state"]
         if state == "unknown":
             return "asked"
@@ -193,10 +222,10 @@ class FakeBus(Assertions, Bus):
     async def _connect(self, timeout: float | None = None) -> None:
         """There is nothing to connect to."""
 
-    def _within(self, timeout: float | None, what: str, *, stored: bool = False) -> Within:  # noqa: ARG002, RUF100
-        return Within(self, None, what)  # a job that runs inline takes its time
+    def _within(self, timeout: float | None, what: str, *, stored: bool = False) -> Deadline:  # noqa: ARG002, RUF100
+        return Deadline(self, None, what)  # a job that runs inline takes its time
 
-    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle:  # noqa: ARG002, RUF100
+    def _dispatched(self, job_id: str, job: str, queue: str) -> JobHandle[Any]:  # noqa: ARG002, RUF100
         return JobHandle(job_id, self)  # the hooks were called before it ran
 
     async def take(
@@ -222,7 +251,7 @@ class FakeBus(Assertions, Bus):
 
 _ON_ITS_WAY = frozenset({"waiting", "delayed", "held"})
 
-_MENDS = {
+_FIXES = {
     "delayed": "travel to its time",
     "held": "the jobs before it must be done first: look at bus.failed, or travel to their time",
     "waiting": "it runs when the job that dispatched it is over",
@@ -237,16 +266,17 @@ class _Asked:
     def __init__(self, inline: Inline) -> None:
         self._inline = inline
 
-    async def call(self, method: str, *, timeout: float = 5.0, **args: Any) -> Any:  # noqa: ANN401, ARG002, RUF100
+    async def ask(self, request: Request[R], *, timeout: float = 5.0) -> R:  # noqa: ARG002, RUF100
         """What is known of a batch, and its end."""
-        if method == "batch.cancel":
-            await self._inline.cancel_batch(str(args["id"]))
-        elif method != "batch.show":
-            raise unknown(method)
-        return self._inline.decisions.batch(str(args["id"]))
+        if isinstance(request, BatchCancel):
+            await self._inline.cancel_batch(request.id)
+        elif not isinstance(request, BatchShow):
+            raise unknown(request.METHOD)
+        shown = self._inline.decisions.batch(request.id)
+        return cast("Request[R]", request).read_reply(shown)
 
 
-class _Here(Places):
+class _Here(JobRouter):
     """All jobs are held here, in place of the broker and the scheduler."""
 
     def __init__(self, bus: FakeBus) -> None:

@@ -6,22 +6,22 @@ import heapq
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from routeq_mqtt.testing.decisions import Decisions
-from routeq_mqtt.testing.todo import MOST_RUNS, Todo, endless, running
+from routeq_mqtt.testing.fake_scheduler import FakeScheduler
+from routeq_mqtt.testing.run_queue import MOST_RUNS, RunQueue, endless, running
 from routeq_mqtt.testing.travel import TravelClock
-from routeq_mqtt.transport.seam import Message
-from routeq_mqtt.worker.executor import Executor, Limits, Reporter
-from routeq_mqtt.worker.held import Held
-from routeq_mqtt.worker.outcome import Again, Done, Failed, event_of
+from routeq_mqtt.transport.base import Message
+from routeq_mqtt.worker.delivery import Delivery
+from routeq_mqtt.worker.execute.executor import Executor, Limits, Reporter
+from routeq_mqtt.worker.execute.outcome import Again, Done, Failed, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from routeq_mqtt.bus.events import Events
-    from routeq_mqtt.testing.decisions import How
-    from routeq_mqtt.transport.seam import Connection
-    from routeq_mqtt.wire.envelope import Envelope
-    from routeq_mqtt.wire.record import FailedRecord
+    from routeq_mqtt.bus.features.events import Events
+    from routeq_mqtt.testing.fake_scheduler import How
+    from routeq_mqtt.transport.base import Connection
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
+    from routeq_mqtt.wire.envelopes.record import FailedRecord
 
 
 class Inline:
@@ -44,7 +44,7 @@ class Inline:
         self._events = events
         self._delayed: list[tuple[float, int, Envelope]] = []
         self._numbers = count()
-        self.decisions = Decisions(self._replace)
+        self.decisions: FakeScheduler = FakeScheduler(self._replace)
         self.failed: list[FailedRecord] = []
         self.ended: dict[str, dict[str, Any]] = {}
 
@@ -68,7 +68,7 @@ class Inline:
                 self._keep(envelope, at)
         outer = running.get()
         if due and (outer is None or not outer.add(due)):
-            await self._run_all(Todo(due))
+            await self._run_all(RunQueue(due))
 
     async def travel(self, target: float) -> None:
         """Run what is due until `target` (UTC epoch seconds), in order, each at its time."""
@@ -79,7 +79,7 @@ class Inline:
                 now = max(now, at)
                 # Still while a job runs, or what it dispatches would be due after the end.
                 self._clock.stop_at(now)
-                await self._run_all(Todo([envelope]))
+                await self._run_all(RunQueue([envelope]))
         finally:
             self._clock.stop_at(None)
             self._clock.forward(target - before)
@@ -135,7 +135,7 @@ class Inline:
     def _keep(self, envelope: Envelope, at: float) -> None:
         heapq.heappush(self._delayed, (at, next(self._numbers), envelope))
 
-    async def _run_all(self, todo: Todo) -> None:
+    async def _run_all(self, todo: RunQueue) -> None:
         token = running.set(todo)
         try:
             while (envelope := todo.next()) is not None:
@@ -194,14 +194,14 @@ class Inline:
 class _Nobody:
     """Holds a job that no broker waits for."""
 
-    def settle(self, held: Held) -> None:
+    def settle(self, held: Delivery) -> None:
         """There is nothing to acknowledge."""
 
-    def owns(self, held: Held) -> bool:  # noqa: ARG002, RUF100 - the protocol's
-        """Always: nobody else can have it."""
+    def owns(self, held: Delivery) -> bool:  # noqa: ARG002, RUF100 - the protocol's
+        """Always: no other process can have it."""
         return True
 
-    async def until_owned(self, held: Held) -> None:
+    async def until_owned(self, held: Delivery) -> None:
         """It is."""
 
 
@@ -213,14 +213,14 @@ def due_at(envelope: Envelope, now: float) -> float | None:
     return envelope.run_at if delay is None else now + delay
 
 
-def _held(envelope: Envelope) -> Held:
+def _held(envelope: Envelope) -> Delivery:
     message = Message(str(envelope.queue), envelope.encode())
     nowhere = cast("Connection", None)  # an executor does not look at it
-    return Held(_Nobody(), message.topic, nowhere, message, envelope, None, str(envelope.id))
+    return Delivery(_Nobody(), message.topic, nowhere, message, envelope, None, str(envelope.id))
 
 
-def _no_reporter(held: Held) -> Reporter:  # noqa: ARG001, RUF100 - as an executor calls it
+def _no_reporter(held: Delivery) -> Reporter:  # noqa: ARG001, RUF100 - as an executor calls it
     def report(done: float, total: float | None, note: str) -> None:
-        """Nobody listens."""
+        """There is no subscriber."""
 
     return report

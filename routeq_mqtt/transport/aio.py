@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt import MQTTException
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
@@ -34,21 +37,47 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from routeq_mqtt.errors import ConfigurationError, ConnectionFailed, ConnectionLost
-from routeq_mqtt.signal import Signal
-from routeq_mqtt.transport import codec, mends
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage
+from routeq_mqtt.notifier import Notifier
+from routeq_mqtt.tasks import Tasks
+from routeq_mqtt.transport import codec, hints
+from routeq_mqtt.transport.base import (
+    PACKET_TOO_LARGE,
+    Connection,
+    ConnectOptions,
+    Message,
+    OnMessage,
+)
 from routeq_mqtt.transport.tls import tls_context
+from routeq_mqtt.transport.watch import Watch, bytes_on_the_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.transport.address import BrokerAddress
 
+log: logging.Logger = logging.getLogger(__name__)
+
 _READ_SIZE = 1 << 16
 _WRITE_SIZE = 1 << 18
 _WINDOW = 4096
 _SILENCE = 0.001
 """Seconds without a write after which the next packet does not wait for others to join it."""
+
+_LARGEST = 268_435_455 + 5
+"""Bytes of a packet that MQTT can say the length of (1.5.5)."""
+
+_BYTES_OF_A_CHARACTER = 4
+_HEADER = 16
+"""Bytes of a PUBLISH beside its topic and payload, at most."""
+
+_PAHO_CANNOT_READ = (MQTTException, struct.error, LookupError, ValueError)
+"""What paho raises on bytes that are no MQTT, for example those of a web server."""
+
+_SURE = 3
+"""Connects at which MQTT 3.1.1 worked and MQTT 5 did not, after which the latter is not tried."""
+
+_FILTERS = 8
+"""Filters of one SUBSCRIBE: AWS IoT takes no more."""
 
 _AT_ONCE = 128
 """Messages of a batch that are written with one system call."""
@@ -84,27 +113,32 @@ class _Client(aiomqtt.Client):
         super().__init__(
             address.host,
             address.port,
-            identifier=options.client_id,
+            identifier=f"{address.client_prefix}{options.client_id}",
             username=address.username,
             password=address.password,
             protocol=aiomqtt.ProtocolVersion.V5 if mqtt5 else aiomqtt.ProtocolVersion.V311,
             clean_session=None if mqtt5 else not options.persistent,
             clean_start=not options.persistent if mqtt5 else MQTT_CLEAN_START_FIRST_ONLY,
-            keepalive=options.keep_alive,
+            keepalive=_keep_alive(address, options),
             properties=_connect_properties(options) if mqtt5 else None,
             will=_will(options),
             transport="tcp" if address.websocket_path is None else "websockets",
             websocket_path=address.websocket_path,
             tls_context=tls_context(address),
         )
-        self.keep_alive = options.keep_alive
+        self.keep_alive: int = _keep_alive(address, options)
         self.mqtt5 = mqtt5
-        self.session_present = False
+        self.session_present: bool = False
         self.session_expiry: int | None = None
+        self.max_qos: int = 2
+        self.opened = False
+        self._given_up = False
         self.lost: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.on_message: OnMessage | None = None
+        self._tasks = Tasks()
         self._in = bytearray()
         self._out: list[bytes] = []
+        self._watch = Watch(self)
         self._flushing = False
         self._quiet_until = 0.0
         self._paused = False
@@ -113,7 +147,8 @@ class _Client(aiomqtt.Client):
         self._unsent: deque[tuple[str, bytes, bool, asyncio.Future[int]]] = deque()
         self._batched: dict[int, tuple[_Batch, int]] = {}
         self._send_quota = 65_000
-        self._has_room = Signal()
+        self._max_packet = _LARGEST
+        self._has_room = Notifier()
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
 
     # -- the link ------------------------------------------------------------------------------
@@ -126,6 +161,10 @@ class _Client(aiomqtt.Client):
         self.session_expiry = getattr(properties, "SessionExpiryInterval", None)
         # 3.2.2.3.3: more unacknowledged PUBLISHes than this and the broker disconnects us.
         self._send_quota = getattr(properties, "ReceiveMaximum", self._send_quota)
+        # 3.2.2.3.4: a PUBLISH of a higher QoS and the broker disconnects us.
+        self.max_qos = getattr(properties, "MaximumQoS", self.max_qos)
+        # 3.2.2.3.6: a larger packet and the broker disconnects us.
+        self._max_packet = getattr(properties, "MaximumPacketSize", self._max_packet)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(
@@ -135,7 +174,11 @@ class _Client(aiomqtt.Client):
         self._end(cause)
 
     def give_up(self) -> None:
-        """Nobody waits for this attempt any more: hang up, and ask nobody for its outcome."""
+        """Abort this attempt to connect: hang up, and ignore its outcome.
+
+        aiomqtt connects in a thread that cannot be stopped: its socket may come later than this.
+        """
+        self._given_up = True
         self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         if self._connected.done() and not self._connected.cancelled():
             self._connected.exception()
@@ -151,6 +194,7 @@ class _Client(aiomqtt.Client):
             self._disconnected.set_result(None)
         if self.lost.done():
             return
+        self._watch.end()
         self.lost.set_result(cause)
         answer = cause or ConnectionLost("the connection was closed")
         unsent = (waiting[3] for waiting in self._unsent)
@@ -167,27 +211,42 @@ class _Client(aiomqtt.Client):
         self._batched.clear()
         self._unsent.clear()
         self._answers.clear()
-        self._has_room.fire()
+        self._has_room.notify()
 
     def _break(self, cause: BaseException) -> None:
         # The cause goes first: paho would only report its own number for it.
         self._end(cause)
         self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
 
+    def _cannot_go_on(self, error: BaseException) -> None:
+        self._break(ConnectionLost(f"connection lost: {error!r}"))
+
     def _on_socket_open(self, client: Any, userdata: Any, sock: socket.socket | None) -> None:
         def start() -> None:
-            if self._client.socket() is sock and sock is not None:
+            if self._given_up:
+                self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            elif self._client.socket() is sock and sock is not None:
+                self.opened = True
                 _send_small_packets_at_once(sock.fileno())
                 self._loop.add_reader(sock.fileno(), self._readable)
-                self._misc_task = self._loop.create_task(self._misc_loop(), name="mqtt-keep-alive")
+                self._misc_task = self._tasks.start(
+                    self._misc_loop(), "mqtt-keep-alive", failed=self._cannot_go_on
+                )
 
-        self._loop.call_soon_threadsafe(start)
+        try:
+            self._loop.call_soon_threadsafe(start)
+        except RuntimeError:  # the loop was closed while the thread connected
+            if sock is not None:
+                sock.close()
+            raise
 
     def _on_socket_register_write(
         self, client: Any, userdata: Any, sock: socket.socket | None
     ) -> None:
         def start() -> None:
-            if self._client.socket() is sock and sock is not None:
+            # paho may have written everything by now, and taken the writer back before it was
+            # there: a writer that nobody takes back wakes the loop at every turn.
+            if self._client.socket() is sock and sock is not None and self._client.want_write():
                 self._loop.add_writer(sock.fileno(), self._writable)
 
         self._loop.call_soon_threadsafe(start)
@@ -195,6 +254,8 @@ class _Client(aiomqtt.Client):
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
         # Our writer is added a turn later than paho asks for it, so paho may have taken it back
         # already: left with the loop, it would spoil the next socket of the same number.
+        if self._loop.is_closed():
+            return  # nothing of it is watched any more
         if sock.fileno() >= 0:
             self._loop.remove_writer(sock.fileno())
         super()._on_socket_close(client, userdata, sock)
@@ -269,6 +330,8 @@ class _Client(aiomqtt.Client):
             self._leave_to_paho(first, bytes(buffer[start:end]))
 
     def _leave_to_paho(self, first: int, body: bytes) -> None:
+        if not self._connected.done() and first != codec.CONNACK:
+            raise codec.MalformedPacket(hints.NO_MQTT)
         client = self._client
         client._in_packet = {
             "command": first,
@@ -280,8 +343,12 @@ class _Client(aiomqtt.Client):
             "to_process": 0,
             "pos": 0,
         }
-        rc = client._packet_handle()
-        client._in_packet["command"] = 0
+        try:
+            rc = client._packet_handle()
+        except _PAHO_CANNOT_READ as error:
+            raise codec.MalformedPacket(f"{hints.NO_MQTT}: {error}") from None
+        finally:
+            client._in_packet["command"] = 0
         if rc > 0:
             client._loop_rc_handle(rc)
 
@@ -314,16 +381,16 @@ class _Client(aiomqtt.Client):
 
     # -- writing -------------------------------------------------------------------------------
 
-    def send(self, packet: bytes) -> None:
+    def send(self, packet: bytes, *, alone: bool = False) -> None:
         """Write with everything else of this turn of the loop: one system call for many.
 
-        The first packet after a silence goes out at once: a lone job does not wait for a turn.
+        The first packet after a silence goes out at once, and one that is `alone`, with no other
+        that waits for its answer: a lone job does not wait for a turn.
         """
         self._out.append(packet)
-        if self._flushing:
+        if self._flushing and not alone:
             return
-        now = self._loop.time()
-        if now > self._quiet_until:
+        if alone or self._loop.time() > self._quiet_until:
             self.flush()
         else:
             self._flushing = True
@@ -385,6 +452,8 @@ class _Client(aiomqtt.Client):
         if self.lost.done():
             future.set_exception(self.lost.result() or ConnectionLost("the connection was closed"))
             future.exception()
+        elif self._is_too_large(topic, payload):
+            future.set_result(PACKET_TOO_LARGE)
         elif qos == 0:
             self._send_publish(topic, payload, 0, retain, 0)
             future.set_result(0)
@@ -407,8 +476,12 @@ class _Client(aiomqtt.Client):
             upto = min(len(messages), at + min(room, _AT_ONCE))
             for index in range(at, upto):
                 topic, payload = messages[index]
+                if self._is_too_large(topic, payload):
+                    batch.acknowledged(index, PACKET_TOO_LARGE)
+                    continue
                 packet_id = self._next_packet_id()
                 self._batched[packet_id] = (batch, index)
+                self._watch.begin()
                 self._send_publish(topic, payload, 1, False, packet_id)
             at = upto
             if at < len(messages):
@@ -416,6 +489,13 @@ class _Client(aiomqtt.Client):
         if messages and not self.lost.done():
             await batch.done
         return batch.reasons
+
+    def _is_too_large(self, topic: str, payload: bytes) -> bool:
+        # Most are far from it, and cost one comparison.
+        if len(payload) + len(topic) * _BYTES_OF_A_CHARACTER + _HEADER < self._max_packet:
+            return False
+        rest = len(topic.encode()) + len(payload) + (5 if self.mqtt5 else 4)
+        return 1 + len(codec.encode_length(rest)) + rest > self._max_packet
 
     def _next_packet_id(self) -> int:
         packet_id = self._client._mid_generate()
@@ -430,16 +510,24 @@ class _Client(aiomqtt.Client):
     ) -> None:
         packet_id = self._next_packet_id()
         self._in_flight[packet_id] = future
-        self._send_publish(topic, payload, 1, retain, packet_id)
+        self._watch.begin()
+        alone = len(self._in_flight) == 1 and not self._batched
+        self._send_publish(topic, payload, 1, retain, packet_id, alone=alone)
 
     def _send_publish(
-        self, topic: str, payload: bytes, qos: int, retain: bool, packet_id: int
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        packet_id: int,
+        *,
+        alone: bool = False,
     ) -> None:
-        self.send(
-            codec.encode_publish(
-                topic, payload, qos=qos, retain=retain, packet_id=packet_id, mqtt5=self.mqtt5
-            )
+        packet = codec.encode_publish(
+            topic, payload, qos=qos, retain=retain, packet_id=packet_id, mqtt5=self.mqtt5
         )
+        self.send(packet, alone=alone)
 
     def _acknowledged(self, packet_id: int, reason: int) -> None:
         batched = self._batched.pop(packet_id, None)
@@ -452,7 +540,33 @@ class _Client(aiomqtt.Client):
         if self._unsent and self._unacknowledged() < self._send_quota:
             self._send_tracked(*self._unsent.popleft())
         if self._load() <= min(_WINDOW, self._send_quota) // 2:
-            self._has_room.fire()
+            self._has_room.notify()
+
+    # -- see `Watched` -------------------------------------------------------------------------
+
+    def waits(self) -> bool:
+        """Whether an answer is to come, and would be read."""
+        owed = self._unacknowledged() > 0 or bool(self._answers)
+        return owed and not self._paused and not self.lost.done()
+
+    def heard_at(self) -> float:
+        """When something was last read (`time.monotonic`)."""
+        at: float = self._client._last_bytes_received
+        return at
+
+    def unsent(self) -> int:
+        """Bytes that have yet to reach the broker, as far as that is known."""
+        sock = self._client.socket()
+        ours = sum(packet["to_process"] for packet in self._client._out_packet)
+        return ours + (0 if sock is None or sock.fileno() < 0 else bytes_on_the_way(sock.fileno()))
+
+    def ping(self) -> None:
+        """PINGREQ (3.12)."""
+        self.send(codec.PINGREQ)
+
+    def is_dead(self) -> None:
+        """Nothing came back: a NAT or firewall may have dropped the connection."""
+        self._break(ConnectionLost("connection lost: the broker does not answer"))
 
     def _unacknowledged(self) -> int:
         return len(self._in_flight) + len(self._batched)
@@ -482,17 +596,30 @@ class _Client(aiomqtt.Client):
         if future is not None and not future.done():
             future.set_result(reasons)
 
-    async def subscribe_all(self, filters: tuple[str, ...], qos: int) -> list[int]:
-        """SUBSCRIBE (3.8) to all filters in one packet."""
+    async def subscribe_all(
+        self, filters: tuple[str, ...], qos: int, *, retained_if_new: bool
+    ) -> list[int]:
+        """SUBSCRIBE (3.8) to all filters, in packets that every broker takes."""
+        granted: list[int] = []
+        for first in range(0, len(filters), _FILTERS):
+            some = filters[first : first + _FILTERS]
+            granted += await self._subscribe(some, qos, retained_if_new=retained_if_new)
+        return granted
+
+    async def _subscribe(
+        self, filters: tuple[str, ...], qos: int, *, retained_if_new: bool
+    ) -> list[int]:
         if self.mqtt5:
-            sent = self._client.subscribe([(name, SubscribeOptions(qos)) for name in filters])
+            options = SubscribeOptions(qos, retainHandling=1 if retained_if_new else 0)
+            sent = self._client.subscribe([(name, options) for name in filters])
         else:
             sent = self._client.subscribe([(name, qos) for name in filters])
         return await self._ask(sent)
 
     async def unsubscribe_all(self, filters: tuple[str, ...]) -> None:
-        """UNSUBSCRIBE (3.10) from all filters in one packet."""
-        await self._ask(self._client.unsubscribe(list(filters)))
+        """UNSUBSCRIBE (3.10) from all filters."""
+        for first in range(0, len(filters), _FILTERS):
+            await self._ask(self._client.unsubscribe(list(filters[first : first + _FILTERS])))
 
     async def _ask(self, sent: tuple[MQTTErrorCode, int | None]) -> list[int]:
         code, mid = sent
@@ -500,6 +627,7 @@ class _Client(aiomqtt.Client):
             raise ConnectionLost(f"connection lost: {code!s}")
         future: asyncio.Future[list[int]] = self._loop.create_future()
         self._answers[mid] = future
+        self._watch.begin()
         return await future
 
     # -- the end -------------------------------------------------------------------------------
@@ -524,21 +652,21 @@ class _Client(aiomqtt.Client):
 
 
 class AioConnection:
-    """A `Connection` over aiomqtt; see `routeq_mqtt.transport.seam`."""
+    """A `Connection` over aiomqtt; see `routeq_mqtt.transport.base`."""
 
     def __init__(self, client: _Client, transport: AioTransport, options: ConnectOptions) -> None:
         self._client = client
         self._transport = transport
         self._options = options
-        self.mqtt5 = client.mqtt5
-        self.session_present = client.session_present
-        self.session_expiry = client.session_expiry
-        self.lost = client.lost
-        self.publish_many = client.publish_many
-        self.flush = client.flush
-        self.room = client.room
-        self.pause = client.pause
-        self.resume = client.resume
+        self.mqtt5: bool = client.mqtt5
+        self.session_present: bool = client.session_present
+        self.session_expiry: int | None = client.session_expiry
+        self.lost: asyncio.Future[BaseException | None] = client.lost
+        self.publish_many: Final = client.publish_many
+        self.flush: Final = client.flush
+        self.room: Final = client.room
+        self.pause: Final = client.pause
+        self.resume: Final = client.resume
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
@@ -546,9 +674,11 @@ class AioConnection:
         """Send a message; the future is the PUBACK's reason."""
         return self._client.publish_soon(topic, payload, qos, retain=retain)
 
-    async def subscribe(self, *filters: str, qos: int = 1) -> list[int]:
+    async def subscribe(
+        self, *filters: str, qos: int = 1, retained_if_new: bool = False
+    ) -> list[int]:
         """Subscribe to all filters at once."""
-        return await self._client.subscribe_all(filters, qos)
+        return await self._client.subscribe_all(filters, qos, retained_if_new=retained_if_new)
 
     async def unsubscribe(self, *filters: str) -> None:
         """Unsubscribe from all filters at once."""
@@ -582,6 +712,7 @@ class AioTransport:
         self.address = address
         self.connect_timeout = connect_timeout
         tls_context(address)  # what is wrong with its files shows now, and not at some reconnect
+        self._hung_up = 0
         self._mqtt5: bool | None = {"5": True, "3.1.1": False, "auto": None}[address.protocol]
 
     def without_credentials(self) -> AioTransport:
@@ -601,6 +732,12 @@ class AioTransport:
             connection = await self._connect(options, on_message, mqtt5=True)
         except _VersionRefused:
             connection = await self._connect(options, on_message, mqtt5=False)
+        except _ClosedEarly as error:
+            connection = await self._connect(options, on_message, mqtt5=False)
+            log.info("speaking MQTT 3.1.1, to MQTT 5 it hung up: %s", error)
+            self._hung_up += 1
+            if self._hung_up < _SURE:
+                return connection  # it may have been its restart
         self._mqtt5 = connection.mqtt5
         return connection
 
@@ -618,30 +755,43 @@ class AioTransport:
         except MqttConnectError as error:
             raise self._refusal(error, mqtt5=mqtt5) from None
         except aiomqtt.MqttError as error:
-            mend = mends.not_reached(str(error), self.address)
-            raise ConnectionFailed(
-                f"cannot reach a broker at {self.address}: {error}; {mend}"
-            ) from None
+            fix = hints.not_reached(str(error), self.address)
+            kind = _ClosedEarly if client.opened else ConnectionFailed
+            raise kind(f"cannot reach a broker at {self.address}: {error}; {fix}") from None
         except asyncio.CancelledError:
             client.give_up()
             raise
         except TimeoutError:
             client.give_up()
             raise ConnectionFailed(
-                f"the broker at {self.address} did not answer within {self.connect_timeout} s"
+                f"the broker at {self.address} did not answer within {self.connect_timeout} s; "
+                f"{hints.SILENT}"
             ) from None
+        if client.max_qos == 0:
+            await client.leave(end_session=False)
+            raise ConnectionFailed(
+                f"the broker at {self.address} takes messages of QoS 0 only; {hints.QOS_1}"
+            )
         return AioConnection(client, self, options)
 
     def _refusal(self, error: MqttConnectError, *, mqtt5: bool) -> ConnectionFailed:
         reason: int = getattr(error.rc, "value", 0)
-        mend = mends.refused(reason, self.address)
-        said = f"the broker at {self.address} refused: {error}{'; ' if mend else ''}{mend}"
-        unsupported = mqtt5 and reason in mends.UNSUPPORTED_VERSION
+        fix = hints.refused(reason, self.address)
+        said = f"the broker at {self.address} refused: {error}{'; ' if fix else ''}{fix}"
+        unsupported = mqtt5 and reason in hints.UNSUPPORTED_VERSION
         return _VersionRefused(said) if unsupported else ConnectionFailed(said)
+
+
+class _ClosedEarly(ConnectionFailed):
+    """It closed the connection without a CONNACK, as RabbitMQ 3.10 does to MQTT 5."""
 
 
 class _VersionRefused(ConnectionFailed):
     """The broker does not speak MQTT 5 (3.2.2.2, reason 0x84)."""
+
+
+def _keep_alive(address: BrokerAddress, options: ConnectOptions) -> int:
+    return min(options.keep_alive, address.keep_alive or options.keep_alive)
 
 
 def _send_small_packets_at_once(fileno: int) -> None:

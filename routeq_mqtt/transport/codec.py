@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+CONNACK = 0x20
 PUBLISH = 0x30
 PUBACK = 0x40
+PINGREQ = b"\xc0\x00"
 _TYPE = 0xF0
 _DUP, _QOS, _RETAIN = 0x08, 0x06, 0x01
 

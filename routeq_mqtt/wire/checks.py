@@ -1,6 +1,8 @@
 """Checks for what arrives: each returns the value, or raises and names field, value and need.
 
 Those that take a bound are made for one field, once, since every message goes through them.
+Whatever passes fits SQLite, JSON, one line of a log and a topic: whole numbers within 53 bits,
+finite numbers, texts without NUL and lone surrogates.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
+from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.names import check_queue_name
-from routeq_mqtt.wire.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,8 @@ LATEST = 253_402_300_800.0
 _NUMBERS = frozenset({int, float})
 _FLAT = frozenset({type(None), bool, int, float, str})
 _MOST = 1_000
+_LONGEST_KEY = 1_000
+_NOT_IN_TOPICS = frozenset("+#")
 
 
 def refuse(field: str, value: object, needed: str) -> NoReturn:
@@ -98,7 +102,7 @@ def queue(field: str) -> Check:
 
 
 def text_map(field: str) -> Check:
-    """A map whose keys are texts."""
+    """A map whose keys are texts of at most 1,000 characters."""
 
     def check(value: Any) -> dict[str, Any]:  # noqa: ANN401
         if type(value) is not dict:
@@ -106,6 +110,8 @@ def text_map(field: str) -> Check:
         for key in value:
             if type(key) is not str:
                 refuse(field, value, f"a map with texts as keys, not {shown(key)}")
+            if len(key) > _LONGEST_KEY:
+                refuse(field, value, f"a map with keys of at most {_LONGEST_KEY} characters")
         return value
 
     return check
@@ -131,9 +137,9 @@ def word(field: str, *words: str) -> Check:
     """One of some words."""
 
     def check(value: Any) -> str:  # noqa: ANN401
-        if value not in words:
+        if type(value) is not str or value not in words:
             refuse(field, value, f"one of {', '.join(words)}")
-        return value  # type: ignore[no-any-return]
+        return value
 
     return check
 
@@ -163,3 +169,92 @@ def flat_maps(field: str) -> Check:
         return value
 
     return check
+
+
+def number(field: str, least: float, most: float) -> Check:
+    """A number from `least` to `most`."""
+
+    def check(value: Any) -> float:  # noqa: ANN401
+        if type(value) not in _NUMBERS or not least <= value <= most:
+            refuse(field, value, f"a number from {least:g} to {most:g}")
+        return value  # type: ignore[no-any-return]
+
+    return check
+
+
+def words(field: str, longest: int) -> Check:
+    """Any text, also an empty one or one of many lines, without NUL and lone surrogates."""
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if type(value) is not str or len(value) > longest or "\0" in value or not _encodes(value):
+            refuse(field, value, f"a text of at most {longest} characters, without NUL")
+        return value
+
+    return check
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def client_id(field: str) -> Check:
+    """A client identifier that can stand in a topic."""
+    printable = text(field, 500)
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if not _NOT_IN_TOPICS.isdisjoint(printable(value)):
+            refuse(field, value, "a client identifier without + and #")
+        return value  # type: ignore[no-any-return]
+
+    return check
+
+
+def raw(field: str) -> Check:
+    """Bytes; a number is not taken for a count of them."""
+
+    def check(value: Any) -> bytes:  # noqa: ANN401
+        if type(value) is not bytes:
+            refuse(field, value, "bytes")
+        return value
+
+    return check
+
+
+def or_none(check: Check) -> Check:
+    """The same, or nothing."""
+    return lambda value: None if value is None else check(value)
+
+
+def list_of(field: str, check: Check, *, most: int) -> Check:
+    """A list of at most `most` values, each checked."""
+
+    def check_all(value: Any) -> list[Any]:  # noqa: ANN401
+        if type(value) is not list or len(value) > most:
+            refuse(field, value, f"a list of at most {most:,} values")
+        return [check(item) for item in value]
+
+    return check_all
+
+
+def map_of(field: str, key: Check, check: Check, *, most: int) -> Check:
+    """A map of at most `most` entries, each key and value checked."""
+
+    def check_all(value: Any) -> dict[Any, Any]:  # noqa: ANN401
+        if type(value) is not dict or len(value) > most:
+            refuse(field, value, f"a map of at most {most:,} entries")
+        return {key(name): check(part) for name, part in value.items()}
+
+    return check_all
+
+
+def read_fields(raw_map: dict[Any, Any], checks: dict[str, Check]) -> dict[str, Any]:
+    """The known fields that are there, each checked; null counts as absent.
+
+    Fields of later versions are left out.
+    """
+    found = ((name, raw_map.get(name)) for name in checks)
+    return {name: checks[name](value) for name, value in found if value is not None}

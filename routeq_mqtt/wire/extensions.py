@@ -48,13 +48,21 @@ def decode(kind: int, content: Content) -> object:
 
     Raises:
         KeyError: we have no type of that number.
-        ValueError, TypeError, ArithmeticError: the content is none of this type.
+        ValueError, TypeError, ArithmeticError: the content is not of this type.
     """
     return _DECODERS[kind](content)
 
 
 def _int_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _moment(value: datetime) -> str:
+    """As text. A subclass may say what no reader understands: pandas' NaT is a `datetime`."""
+    text = value.isoformat()
+    if type(value) is not datetime:
+        datetime.fromisoformat(text)
+    return text
 
 
 def _timedelta(content: Any) -> timedelta:  # noqa: ANN401
@@ -64,7 +72,7 @@ def _timedelta(content: Any) -> timedelta:  # noqa: ANN401
 
 # A datetime is also a date: the narrower type stands first.
 _ENCODERS: dict[type, Callable[[Any], tuple[int, Content]]] = {
-    datetime: lambda value: (DATETIME, value.isoformat().encode()),
+    datetime: lambda value: (DATETIME, _moment(value).encode()),
     date: lambda value: (DATE, value.isoformat().encode()),
     time: lambda value: (TIME, value.isoformat().encode()),
     timedelta: lambda value: (TIMEDELTA, [value.days, value.seconds, value.microseconds]),

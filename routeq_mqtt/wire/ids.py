@@ -36,3 +36,13 @@ def new_id() -> str:
         tail = int.from_bytes(_refill(), "big") >> 2
     high = (stamp >> 12) << 16 | 0x7000 | stamp & 0x0FFF
     return f"{high << 64 | 0x8000_0000_0000_0000 | tail:032x}"
+
+
+def made_at(job_id: str) -> float | None:
+    """When an id was made, UTC epoch seconds; None: it was not made by `new_id`."""
+    if len(job_id) != 32 or job_id[12] != "7":
+        return None
+    try:
+        return int(job_id[:12], 16) / 1_000
+    except ValueError:
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.wire.shown import shown
+from routeq_mqtt.wire.display import shown
 
 _LONGEST = 120
 _FORBIDDEN = re.compile(r"[+#/$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -22,7 +22,7 @@ def check_queue_name(name: object, where: str) -> str:
         ConfigurationError: it may not; says why.
     """
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{where}={shown(name)} must be a text that is not empty")
+        raise ConfigurationError(f"{where}={shown(name)} must be a non-empty string")
     if len(name) > _LONGEST:
         raise ConfigurationError(f"{where}={shown(name)} is longer than {_LONGEST} characters")
     found = _FORBIDDEN.search(name)

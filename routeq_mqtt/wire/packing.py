@@ -13,7 +13,7 @@ import msgpack
 
 from routeq_mqtt.errors import PackingError, UnreadableMessage
 from routeq_mqtt.wire import extensions
-from routeq_mqtt.wire.culprit import culprit
+from routeq_mqtt.wire.unserializable import unserializable
 
 _DEEPEST = 32
 """Tuples and sets within one another. Each is a msgpack of its own, read on the C stack."""
@@ -26,6 +26,7 @@ _UNPACKING_ERRORS = (
     TypeError,
     ArithmeticError,
     RecursionError,
+    MemoryError,
     msgpack.UnpackException,
 )
 
@@ -38,8 +39,8 @@ def pack(value: object) -> bytes:
     """
     try:
         packed: bytes = msgpack.packb(value, default=_EXTEND[0], strict_types=True)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise PackingError(culprit(value) or f"cannot pack: {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise PackingError(unserializable(value) or f"cannot pack: {error}") from None
     return packed
 
 

@@ -1,17 +1,17 @@
-"""Rates: so many jobs in so many seconds."""
+"""Rates: a number of jobs per number of seconds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from routeq_mqtt.errors import ConfigurationError
-from routeq_mqtt.wire.shown import shown
+from routeq_mqtt.wire.display import shown
 
 _LONGEST = 1e9
 
 
 def is_rate(value: object) -> bool:
-    """Whether it is so many things in so many seconds, at least one of them."""
+    """Whether it is a pair of a count, at least 1, and a number of seconds."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
     number, seconds = value
@@ -24,7 +24,7 @@ def check_rate(where: str, value: Any) -> tuple[float, float]:  # noqa: ANN401 -
     """A rate as a tuple.
 
     Raises:
-        ConfigurationError: it is none; names it.
+        ConfigurationError: it is invalid; names it.
     """
     if not is_rate(value):
         raise ConfigurationError(

@@ -12,7 +12,7 @@ from routeq_mqtt.wire.names import check_chosen_name, device_queue
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from routeq_mqtt.wire.trigger import Trigger
+    from routeq_mqtt.wire.messages.trigger import Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +24,24 @@ class WorkerOptions:
             later queue.
         concurrency: jobs that run at once; default 10.
         threads: plain functions that run at once; default: as many as concurrency.
-        max_memory: stop politely when the process has more resident memory than that, MB of 10^6
+        max_memory: stop gracefully when the process has more resident memory than that, MB of 10^6
             bytes; default: never.
-        prefetch: jobs held beyond those that run, for each queue; default: as many as concurrency.
+        prefetch: jobs held beyond those that run, for each queue; default: as many as concurrency,
+            and up to 256 while jobs are so short that all slots run them in 20 ms.
         max_jobs: stop after that many jobs; default: never.
         max_time: stop after that many seconds; default: never.
         timeout, max_tries: for job classes that set none of their own.
+        overrides: whether a message may set `max_tries`, `timeout`, `retry_after` and the like,
+            within what the class of its job allows; default True.
         max_deliveries: how many workers a job may take down before it fails; default 5.
         stop_when_empty: stop when no job is waiting.
         shutdown_timeout: seconds that running jobs get to finish when the worker stops; default 30.
+        cancel_timeout: seconds that a cancelled coroutine (a timeout, an order) gets to end; then
+            its job ends without it, and its slot is replaced; default 10.
         name: a stable name, part of the worker's id; it also works on the queue of that device.
         tags: what else is known of the device, for broadcasts; only with a name.
         events: tell what happens to jobs on ``routeq/events/<queue>``.
+        log_jobs: log each job that is done, with the seconds that it ran; default False.
         guard: the keys that jobs are checked and opened with; default: none.
         stall_limit: seconds without a sign of life of the event loop after which the worker gives
             its jobs away; default 30.
@@ -52,11 +58,14 @@ class WorkerOptions:
     timeout: float | None = None
     max_tries: int | None = None
     max_deliveries: int = 5
+    overrides: bool = True
     stop_when_empty: bool = False
     shutdown_timeout: float = 30.0
+    cancel_timeout: float = 10.0
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     events: bool = True
+    log_jobs: bool = False
     stall_limit: float = 30.0
     triggers: tuple[Trigger, ...] = ()
     guard: Guard = OPEN
@@ -82,6 +91,7 @@ class WorkerOptions:
             "max_tries": 1,
             "max_deliveries": 1,
             "shutdown_timeout": 0,
+            "cancel_timeout": 0,
             "stall_limit": 1,
         }
         for option, least in lowest.items():

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from routeq_mqtt.cli.apps import load_apps
-from routeq_mqtt.job import registry
+from routeq_mqtt.cli.processes.apps import load_apps
+from routeq_mqtt.jobs import registry
 
 JOBS = """
 from routeq_mqtt import Job
 
 class AppsOrder(Job):
-    pass
+    def handle(self) -> None: ...
 """
 FILES = {
     "apps_shop/__init__.py": "",

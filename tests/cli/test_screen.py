@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from routeq_mqtt.cli import screen
-from routeq_mqtt.cli.columns import Table, plain
-from routeq_mqtt.cli.screen import Screen
+from routeq_mqtt.cli.output import screen
+from routeq_mqtt.cli.output.columns import Table, plain
+from routeq_mqtt.cli.output.screen import Screen
 
 
 def table(**options: bool | int) -> Table:
@@ -36,12 +38,50 @@ def test_a_narrow_plain_table_is_wrapped_but_for_what_stays_whole() -> None:
     ]  # fmt: skip
 
 
+def fleet() -> Table:
+    one = Table("worker", "state", "queues", "running", "waiting", "done", "failed", "up", whole=1)
+    one.add_row("vm-11444-c5bd714a", "online", "default,mail", "0/10", "0", "1", "", "62 s")
+    return one
+
+
 @pytest.mark.parametrize("width", [1, 12])
 def test_what_cannot_be_narrow_enough_is_shown_all_the_same(width: int) -> None:
     only = Table("job", whole=32)
     only.add_row("0123456789abcdef0123456789abcdef")
-    assert plain(only, width).endswith("\n0123456789abcdef0123456789abcdef")
-    assert "01234567  the" in plain(table(), width)
+    assert plain(only, width).endswith("0123456789abcdef0123456789abcdef")
+    assert "the" in plain(table(), width)
+
+
+def test_a_table_that_would_cut_words_is_stacked() -> None:
+    assert plain(fleet(), 80).splitlines()[0].split() == [
+        "WORKER", "STATE", "QUEUES", "RUNNING", "WAITING", "DONE", "FAILED", "UP",
+    ]  # fmt: skip
+    assert plain(fleet(), 60).splitlines() == [
+        "vm-11444-c5bd714a",
+        "  state    online",
+        "  queues   default,mail",
+        "  running  0/10",
+        "  waiting  0",
+        "  done     1",
+        "  up       62 s",
+    ]
+    long = Table("check", "found")
+    long.add_row("limits", "connections=1000 " * 4)
+    assert max(map(len, plain(long, 30).splitlines())) <= 30
+
+
+@pytest.mark.parametrize("width", [*range(28, 100, 8)])
+def test_no_width_cuts_a_word(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich ended words with an ellipsis: runni…, waiti…."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    Screen().print(fleet())
+    shown = capsys.readouterr().out
+    words = {word for word in re.split(r"[^\w,/…-]+", shown) if word}
+    assert "…" not in shown
+    assert words <= {*fleet().columns, "vm-11444-c5bd714a", "online", "default,mail", "0/10", "0",
+                     "1", "62", "s"}  # fmt: skip
 
 
 @pytest.fixture(params=[True, False])

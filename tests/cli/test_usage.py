@@ -12,8 +12,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from routeq_mqtt.cli import app
-from tests.bed.bed import free_port
-from tests.bed.process import Process
+from tests.cluster.cluster import free_port
+from tests.cluster.process import Process
 
 runner = CliRunner()
 
@@ -31,7 +31,7 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
     [
         (["worker", "--queue", "a/b"], 4, "error: worker: queue='a/b' must not contain '/'"),
         (["worker", "--queue", "a,a"], 4, "names a queue twice"),
-        (["worker", "--queue", "a,"], 4, "worker: queue='' must be a text that is not empty"),
+        (["worker", "--queue", "a,"], 4, "worker: queue='' must be a non-empty string"),
         (["worker", "--concurrency", "0"], 4, "error: worker: concurrency=0 must be 1 or more"),
         (["worker", "--timeout", "nan"], 4, "error: worker: timeout=nan must be 0 or more"),
         (["worker", "--app", "no_such_module"], 4, "error: --app='no_such_module': there is no"),

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.bed.bed import Bed
-from tests.bed.process import ENTRY, ROOT, Process
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ENTRY, ROOT, Process
+from tests.cluster.recorder import TIMEOUT
 
 
 class Terminal:
@@ -59,13 +59,13 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(bed: Bed, *arguments: str) -> AsyncIterator[Terminal]:
+async def terminal(cluster: Cluster, *arguments: str) -> AsyncIterator[Terminal]:
     """A command that believes that a person watches."""
     master, slave = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", bed.env.get(ENTRY, "routeq_mqtt.cli"), *arguments,
+        sys.executable, "-m", cluster.env.get(ENTRY, "routeq_mqtt.cli"), *arguments,
         stdin=slave, stdout=slave, stderr=slave, preexec_fn=_own_terminal,
-        env={**os.environ, **bed.env, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        env={**os.environ, **cluster.env, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
     )  # fmt: skip
     os.close(slave)
     one = Terminal(master, process)
@@ -85,35 +85,35 @@ def _own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-async def test_watch_follows_a_worker_that_comes_and_goes(bed: Bed) -> None:
+async def test_watch_follows_a_worker_that_comes_and_goes(cluster: Cluster) -> None:
     """Without a scheduler; a worker that leaves nothing behind takes its own status away."""
-    async with terminal(bed, "workers", "--watch") as shown:
+    async with terminal(cluster, "workers", "--watch") as shown:
         await shown.shows("no worker is there")
-        worker = await bed.worker("default", "--name", "press", "--concurrency", "3")
+        worker = await cluster.worker("default", "--name", "press", "--concurrency", "3")
         await shown.shows("press", "online", "0/3", "Ctrl-C")
         assert await worker.stop() == 0
         await shown.shows("no worker is there")
         assert await shown.type(b"\x03") == 0
 
 
-async def test_watch_shows_a_kill_and_a_broker_that_is_away(bed: Bed) -> None:
-    worker = await bed.worker("default", "--name", "press")
-    async with terminal(bed, "workers", "--watch") as shown:
+async def test_watch_shows_a_kill_and_a_broker_that_is_away(cluster: Cluster) -> None:
+    worker = await cluster.worker("default", "--name", "press")
+    async with terminal(cluster, "workers", "--watch") as shown:
         await shown.shows("press", "online")
         await worker.kill()
         await shown.shows("press", "lost")
-        await bed.stop_broker()
+        await cluster.stop_broker()
         await shown.shows("the broker is away")
-        await bed.start_broker()
+        await cluster.start_broker()
         await shown.shows("press", "Ctrl-C")
         assert await shown.type(b"\x03") == 0
 
 
-async def test_watch_into_a_pipe_says_each_change_once(bed: Bed) -> None:
-    watch = await Process.cli("watch", "workers", "--watch", "--json", env=bed.env)
-    bed.processes.append(watch)
+async def test_watch_into_a_pipe_says_each_change_once(cluster: Cluster) -> None:
+    watch = await Process.cli("watch", "workers", "--watch", "--json", env=cluster.env)
+    cluster.processes.append(watch)
     await watch.says("[]")
-    await bed.worker("default", "--name", "press")
+    await cluster.worker("default", "--name", "press")
     fleet = await _said(watch, lambda members: members != [])
     assert [(one["name"], one["state"]) for one in fleet] == [("press", "online")]
     watch.send(signal.SIGINT)

@@ -7,34 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Bed
-from tests.bed.jobs import GivesUp
-from tests.bed.recorder import Recorder
 from tests.cli.test_watch import terminal
 from tests.cli.without_rich import ENV
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import GivesUp
+from tests.cluster.recorder import Recorder
 from tests.conftest import need_mosquitto
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-async def plain(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Bed]:
+async def plain(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Cluster]:
     """One broker is enough: this is about looks."""
     need_mosquitto()
-    bed = Bed("mosquitto", tmp_path, recorder)
-    bed.extra_env = ENV | {"COLUMNS": "300"}
-    await bed.start_broker()
-    yield bed
-    await bed.close()
+    cluster = Cluster("mosquitto", tmp_path, recorder)
+    cluster.extra_env = ENV | {"COLUMNS": "300"}
+    await cluster.start_broker()
+    yield cluster
+    await cluster.close()
 
 
-async def test_tables_are_plain_columns(plain: Bed) -> None:
+async def test_tables_are_plain_columns(plain: Cluster) -> None:
     await plain.scheduler()
     await plain.worker(
         "default", "--name", "press", "--tag", "site=north", "--trigger", "a/+=Report"
     )
     async with plain.bus() as bus:
-        job_id = await bus.dispatch(GivesUp())
+        job_id = (await bus.dispatch(GivesUp())).id
         await plain.failed_records(bus, 1)
 
     commands = {
@@ -54,7 +54,7 @@ async def test_tables_are_plain_columns(plain: Bed) -> None:
         assert not set(said) & set("│┃━─"), said
 
 
-async def test_watch_says_each_change_where_no_picture_can_stay(plain: Bed) -> None:
+async def test_watch_says_each_change_where_no_picture_can_stay(plain: Cluster) -> None:
     async with terminal(plain, "workers", "--watch") as shown:
         await shown.shows("no worker is there")
         worker = await plain.worker("default", "--name", "press", "--concurrency", "3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bed.process import ENTRY
+from tests.cluster.process import ENTRY
 
 ENV = {ENTRY: "tests.cli.without_rich"}
 """For a bed whose commands run like this."""

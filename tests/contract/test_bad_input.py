@@ -8,8 +8,8 @@ import msgpack
 import pytest
 
 from routeq_mqtt import PackingError, PayloadTooLarge
-from tests.bed.bed import Bed
-from tests.bed.jobs import OldStyle, Report
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import OldStyle, Report
 
 pytestmark = [pytest.mark.stock, pytest.mark.memory]
 
@@ -62,18 +62,20 @@ BAD: dict[str, tuple[bytes, str]] = {
 }
 
 
-async def test_bad_messages_are_kept_with_their_bytes_and_the_worker_runs_on(bed: Bed) -> None:
-    await bed.scheduler()
-    worker = await bed.worker()
-    async with bed.bus() as bus:
+async def test_bad_messages_are_kept_with_their_bytes_and_the_worker_runs_on(
+    cluster: Cluster,
+) -> None:
+    await cluster.scheduler()
+    worker = await cluster.worker()
+    async with cluster.bus() as bus:
         connection = await bus.sender.link.ready()
         for payload, _ in BAD.values():
             await connection.publish("$queue/default", payload)
-        records = await bed.failed_records(bus, len(BAD))
+        records = await cluster.failed_records(bus, len(BAD))
         shown = [await bus.requests.call("failed.show", id=record["id"]) for record in records]
         await bus.dispatch(Report(key="after"))
-    await bed.recorder.count("ran", 1)
-    assert bed.recorder.ran() == {"after": 1}
+    await cluster.recorder.count("ran", 1)
+    assert cluster.recorder.ran() == {"after": 1}
     assert worker.running
     kept = {(bytes(record["envelope"]), record["reason"]) for record in shown}
     unchanged = {(payload, reason) for payload, reason in BAD.values() if reason == "unreadable"}
@@ -91,7 +93,7 @@ async def test_bad_messages_are_kept_with_their_bytes_and_the_worker_runs_on(bed
 def _is_envelope(payload: bytes) -> bool:
     """The scheduler gives such a message an id; the failed record has the envelope with it."""
     from routeq_mqtt.errors import UnreadableMessage
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
 
     try:
         Envelope.decode(payload)
@@ -100,11 +102,11 @@ def _is_envelope(payload: bytes) -> bool:
     return True
 
 
-async def test_bad_jobs_fail_at_dispatch_and_name_what_is_wrong(bed: Bed) -> None:
-    await bed.scheduler()
+async def test_bad_jobs_fail_at_dispatch_and_name_what_is_wrong(cluster: Cluster) -> None:
+    await cluster.scheduler()
     job = OldStyle()
     job.to = object()  # type: ignore[assignment]
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         with pytest.raises(PackingError, match=r"data\.to: object objects cannot travel"):
             await bus.dispatch(job)
         with pytest.raises(PayloadTooLarge, match="max_payload=262144"):
@@ -112,24 +114,24 @@ async def test_bad_jobs_fail_at_dispatch_and_name_what_is_wrong(bed: Bed) -> Non
 
 
 @pytest.mark.processes
-async def test_failed_records_can_be_run_again_and_forgotten(bed: Bed) -> None:
-    await bed.scheduler()
-    early = await bed.worker("default", "--max-tries", "1")
-    async with bed.bus() as bus:
+async def test_failed_records_can_be_run_again_and_forgotten(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    early = await cluster.worker("default", "--max-tries", "1")
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch_named("NoSuchJob", {"key": "x"})
         garbage = await bus.sender.link.ready()
         await garbage.publish("$queue/default", b"garbage")
-        await bed.failed_records(bus, 2)
-        code, output = await bed.cli("failed", "retry", "--all")
+        await cluster.failed_records(bus, 2)
+        code, output = await cluster.cli("failed", "retry", "--all")
         assert code == 1
         assert "1 job runs again" in output
         assert "not retried" in output
-        await bed.failed_records(bus, 2)  # unknown still
-        code, output = await bed.cli("failed", "show", job_id)
+        await cluster.failed_records(bus, 2)  # unknown still
+        code, output = await cluster.cli("failed", "show", job_id.id)
         assert code == 0
         assert "unknown job" in output
-        assert (await bed.cli("failed", "forget", job_id))[0] == 0
-        assert (await bed.cli("failed", "forget", job_id))[0] == 1
-        assert (await bed.cli("failed", "flush"))[0] == 0
+        assert (await cluster.cli("failed", "forget", job_id.id))[0] == 0
+        assert (await cluster.cli("failed", "forget", job_id.id))[0] == 1
+        assert (await cluster.cli("failed", "flush"))[0] == 0
         assert await bus.requests.call("failed.list") == []
     assert early.running

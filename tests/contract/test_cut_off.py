@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from routeq_mqtt import Job
-from routeq_mqtt.signal import Signal
+from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import Topics
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
-from tests.bed.jobs import Gated
+from tests.cluster.jobs import Gated
 
 if TYPE_CHECKING:
-    from tests.bed.bed import Bed
+    from tests.cluster.cluster import Cluster
 
 RUNS: list[str] = []
 
@@ -33,15 +33,15 @@ class Network(MemoryTransport):
     def __init__(self, broker: MemoryBroker) -> None:
         super().__init__(broker)
         self.blocked: set[str] = set()
-        self.news = Signal()
+        self.news = Notifier()
         self.tried: list[str] = []
 
     async def connect(self, options: ConnectOptions, on_message: OnMessage) -> Connection:
         self.tried.append(options.client_id)
-        self.news.fire()
+        self.news.notify()
         await self.until(lambda: options.client_id not in self.blocked)
         connection = await super().connect(options, on_message)
-        self.news.fire()
+        self.news.notify()
         return connection
 
     def block(self, client_id: str) -> None:
@@ -50,7 +50,7 @@ class Network(MemoryTransport):
 
     def let_through(self, client_id: str) -> None:
         self.blocked.discard(client_id)
-        self.news.fire()
+        self.news.notify()
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -80,7 +80,7 @@ async def test_a_job_that_was_taken_over_while_its_start_was_told_does_not_run()
     topics = Topics()
     worker, task, session = await _started(network, WorkerOptions(queues=("default",)))
     life = session.removesuffix("/default")
-    sender = next(name for name in network.tried if name == f"{life}.out")
+    sender = next(name for name in network.tried if name == f"{life}-out")
     network.block(sender)
     other = await network.connect(ConnectOptions("other"), lambda message: None)
     for name in ("first", "second"):
@@ -141,16 +141,16 @@ async def test_a_full_worker_that_was_cut_off_goes_on() -> None:
     await task
 
 
-async def test_a_full_worker_outlives_a_restart_of_its_broker(bed: Bed) -> None:
+async def test_a_full_worker_outlives_a_restart_of_its_broker(cluster: Cluster) -> None:
     """A job ends while the broker is away; all that was held comes again before the SUBACK."""
-    await bed.scheduler()
-    await bed.worker("default", "--concurrency", "1", "--prefetch", "1")
-    async with bed.bus() as bus:
+    await cluster.scheduler()
+    await cluster.worker("default", "--concurrency", "1", "--prefetch", "1")
+    async with cluster.bus() as bus:
         await bus.bulk(Gated(key=key, gate="end") for key in NAMES)
-    await bed.recorder.count("waits", 1)
-    await bed.stop_broker()
-    bed.recorder.open("end")
-    await bed.recorder.count("ran", 1)
-    await bed.start_broker()
-    await bed.recorder.count("ran", len(NAMES))
-    assert set(bed.recorder.ran().values()) == {1}
+    await cluster.recorder.count("waits", 1)
+    await cluster.stop_broker()
+    cluster.recorder.open("end")
+    await cluster.recorder.count("ran", 1)
+    await cluster.start_broker()
+    await cluster.recorder.count("ran", len(NAMES))
+    assert set(cluster.recorder.ran().values()) == {1}

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import pytest
 
-from routeq_mqtt import Bus, NobodyHoldsJobs, NoScheduler
-from tests.bed.bed import Bed
-from tests.bed.jobs import (
+from routeq_mqtt import Bus, NoConsumer, NoScheduler
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import (
     AsksAgain,
     AwaitsCancelled,
     BadHook,
@@ -30,69 +30,73 @@ from tests.bed.jobs import (
     TooSlow,
     Typed,
 )
-from tests.bed.process import Process
+from tests.cluster.process import Process
 
 pytestmark = [pytest.mark.stock, pytest.mark.memory]
 
 
-async def test_a_job_runs(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+@pytest.mark.beside
+async def test_a_job_runs(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch(Report(key="one"))
-    await bed.recorder.count("ran", 1)
-    event = bed.recorder.events[0]
+    await cluster.recorder.count("ran", 1)
+    event = cluster.recorder.events[0]
     assert (event["id"], event["key"], event["attempt"]) == (job_id, "one", 1)
 
 
 @pytest.mark.processes
-async def test_three_workers_share_and_each_job_runs_once(bed: Bed) -> None:
-    await bed.scheduler()
+async def test_three_workers_share_and_each_job_runs_once(cluster: Cluster) -> None:
+    await cluster.scheduler()
     for _ in range(3):
-        await bed.worker()
-    async with bed.bus() as bus:
+        await cluster.worker()
+    async with cluster.bus() as bus:
         ids = await bus.bulk(Report(key=str(n)) for n in range(300))
-    await bed.recorder.count("ran", 300)
-    assert set(bed.recorder.ran().values()) == {1}
+    await cluster.recorder.count("ran", 300)
+    assert set(cluster.recorder.ran().values()) == {1}
     assert len(set(ids)) == 300
-    assert len({event["pid"] for event in bed.recorder.events}) == 3
+    assert len({event["pid"] for event in cluster.recorder.events}) == 3
 
 
-async def test_a_delayed_job_runs_when_it_is_due(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
+@pytest.mark.beside
+async def test_a_delayed_job_runs_when_it_is_due(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
     due = datetime.now(UTC) + timedelta(seconds=0.4)
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         await bus.later(due, Report(key="at"))
         await bus.later(0.4, Report(key="in"))
         await bus.later(3600, Report(key="much later"))
-        await bed.recorder.count("ran", 2)
-        await bed.ask_until(bus, "sizes", _one_delayed)
+        await cluster.recorder.count("ran", 2)
+        await cluster.ask_until(bus, "sizes", _one_delayed)
         assert (await bus.size("default")).delayed == 1
-    assert bed.recorder.ran() == {"at": 1, "in": 1}
-    assert all(event["at"] >= due.timestamp() for event in bed.recorder.events)
+    assert cluster.recorder.ran() == {"at": 1, "in": 1}
+    assert all(event["at"] >= due.timestamp() for event in cluster.recorder.events)
 
 
-async def test_a_job_that_fails_is_retried_with_backoff(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+@pytest.mark.beside
+async def test_a_job_that_fails_is_retried_with_backoff(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         await bus.dispatch(Flaky())
-    await bed.recorder.count("ran", 1)
-    tried = bed.recorder.named("tried")
+    await cluster.recorder.count("ran", 1)
+    tried = cluster.recorder.named("tried")
     assert [event["attempt"] for event in tried] == [1, 2, 3]
     assert tried[1]["at"] - tried[0]["at"] >= 0.05
     assert tried[2]["at"] - tried[1]["at"] >= 0.1
 
 
-async def test_a_job_out_of_tries_becomes_a_failed_record(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+@pytest.mark.beside
+async def test_a_job_out_of_tries_becomes_a_failed_record(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch(Hopeless())
-        await bed.failed_records(bus, 1)
-        record = await bus.requests.call("failed.show", id=job_id)
-    await bed.recorder.count("failed", 1)
+        await cluster.failed_records(bus, 1)
+        record = await bus.requests.call("failed.show", id=job_id.id)
+    await cluster.recorder.count("failed", 1)
     assert record["reason"] == "exception"
     assert record["error"] == "ValueError: never works"
     assert record["data"] == {"secret": "kept"}
@@ -100,68 +104,68 @@ async def test_a_job_out_of_tries_becomes_a_failed_record(bed: Bed) -> None:
     assert all("never works" in attempt["traceback"] for attempt in record["attempts"])
 
 
-async def test_a_failed_hook_that_raises_keeps_the_record(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+async def test_a_failed_hook_that_raises_keeps_the_record(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         await bus.dispatch(BadHook())
-        [record] = await bed.failed_records(bus, 1)
-        await bed.recorder.count("hook", 1)
+        [record] = await cluster.failed_records(bus, 1)
+        await cluster.recorder.count("hook", 1)
         await bus.dispatch(Report(key="after"))
-    await bed.recorder.count("ran", 1)
+    await cluster.recorder.count("ran", 1)
     assert record["error"] == "ValueError: first"
 
 
-async def test_a_job_steers_its_own_fate(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+async def test_a_job_steers_its_own_fate(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         await bus.dispatch(GivesUp())
-        [record] = await bed.failed_records(bus, 1)
+        [record] = await cluster.failed_records(bus, 1)
         await bus.dispatch(AsksAgain())
-    await bed.recorder.count("ran", 1)
+    await cluster.recorder.count("ran", 1)
     assert record["reason"] == "failed on purpose"
-    assert bed.recorder.events[0]["attempt"] == 2
+    assert cluster.recorder.events[0]["attempt"] == 2
 
 
-async def test_a_timeout_stops_the_handler_before_the_retry(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+async def test_a_timeout_stops_the_handler_before_the_retry(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         await bus.dispatch(TooSlow())
-        [record] = await bed.failed_records(bus, 1)
-    assert [event["event"] for event in bed.recorder.events] == ["tried", "stopped"] * 2
+        [record] = await cluster.failed_records(bus, 1)
+    assert [event["event"] for event in cluster.recorder.events] == ["tried", "stopped"] * 2
     assert record["reason"] == "timeout"
     assert "0.3 s" in record["error"]
 
 
-async def test_a_jobs_own_timeout_beats_the_workers_flag(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker("default", "--timeout", "0.05", "--max-tries", "1")
-    async with bed.bus() as bus:
+async def test_a_jobs_own_timeout_beats_the_workers_flag(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", "--timeout", "0.05", "--max-tries", "1")
+    async with cluster.bus() as bus:
         await bus.dispatch(Patient(gate="g"))
         await bus.dispatch(Gated(key="x", gate="never"))
-        [record] = await bed.failed_records(bus, 1)  # the flag holds where the class sets none
-    bed.recorder.open("g")
-    await bed.recorder.count("ran", 1)
+        [record] = await cluster.failed_records(bus, 1)  # the flag holds where the class sets none
+    cluster.recorder.open("g")
+    await cluster.recorder.count("ran", 1)
     assert record["job"] == "Gated"
 
 
-async def test_plain_functions_run_in_threads_and_block_nothing(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker("default", "--concurrency", "3")
-    async with bed.bus() as bus:
+async def test_plain_functions_run_in_threads_and_block_nothing(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", "--concurrency", "3")
+    async with cluster.bus() as bus:
         await bus.dispatch(Blocking(key="a"))
         await bus.dispatch(Blocking(key="b"))
-        await bed.recorder.count("waits", 2)
+        await cluster.recorder.count("waits", 2)
         await bus.dispatch(Report(key="beside"))
-        await bed.recorder.count("ran", 1)
-    bed.recorder.open("a")
-    bed.recorder.open("b")
-    await bed.recorder.count("ran", 3)
+        await cluster.recorder.count("ran", 1)
+    cluster.recorder.open("a")
+    cluster.recorder.open("b")
+    await cluster.recorder.count("ran", 3)
 
 
-async def test_the_older_way_and_all_types_survive(bed: Bed) -> None:
+async def test_the_older_way_and_all_types_survive(cluster: Cluster) -> None:
     values = {
         "when": datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
         "id": UUID(int=7),
@@ -169,97 +173,102 @@ async def test_the_older_way_and_all_types_survive(bed: Bed) -> None:
         "raw": b"\x00\xff",
         "pair": (1, ("two", [3])),
     }
-    await bed.scheduler()
-    await bed.worker()
+    await cluster.scheduler()
+    await cluster.worker()
     job = OldStyle()
     job.to, job.count = "a@b.c", 3
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         await bus.push(job)
         await bus.push(Typed(values=values))
-    await bed.recorder.count("ran", 2)
-    assert set(bed.recorder.ran()) == {"a@b.c 3", repr(sorted(values.items()))}
+    await cluster.recorder.count("ran", 2)
+    assert set(cluster.recorder.ran()) == {"a@b.c 3", repr(sorted(values.items()))}
 
 
-async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(bed: Bed) -> None:
-    await bed.scheduler()
-    async with bed.bus() as bus:
+async def test_a_job_without_a_worker_is_parked_and_runs_when_one_comes(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    async with cluster.bus() as bus:
         ids = await bus.bulk([Report(key=str(n)) for n in range(50)], "never-heard-of")
         await bus.dispatch(Report(key="50"), queue="never-heard-of")
-        await bed.ask_until(bus, "ping", lambda answer: True)
-        await bed.size_until(bus, "never-heard-of", lambda size: size.parked >= 51)
-    await bed.worker("never-heard-of", "--concurrency", "1")
-    await bed.recorder.count("ran", 51)
-    assert [event["key"] for event in bed.recorder.events] == [str(n) for n in range(51)]
+        await cluster.ask_until(bus, "ping", lambda answer: True)
+        await cluster.size_until(bus, "never-heard-of", lambda size: size.parked >= 51)
+    await cluster.worker("never-heard-of", "--concurrency", "1")
+    await cluster.recorder.count("ran", 51)
+    assert [event["key"] for event in cluster.recorder.events] == [str(n) for n in range(51)]
     assert len(ids) == 50
 
 
 @pytest.mark.processes
-async def test_a_device_needs_no_library(bed: Bed, mosquitto_pub: str) -> None:
-    await bed.scheduler()
-    await bed.worker()
+async def test_a_device_needs_no_library(cluster: Cluster, mosquitto_pub: str) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
     message = json.dumps({"job": "Report", "data": {"key": "device"}})
     publisher = await Process.start(
-        "device", mosquitto_pub, "-p", str(bed.port), "-q", "1", "-V", "mqttv311",
-        "-t", "$queue/default", "-m", message,
+        "device", mosquitto_pub, "-p", str(cluster.port), "-q", "1", "-V", "mqttv311",
+        "-t", cluster.topics.intake("default"), "-m", message,
     )  # fmt: skip
     assert await publisher.ended() == 0, publisher.output
-    await bed.recorder.count("ran", 1)
-    assert bed.recorder.events[0]["id"]
+    await cluster.recorder.count("ran", 1)
+    assert cluster.recorder.events[0]["id"]
 
 
-async def test_a_device_may_say_when_its_job_is_due(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
+@pytest.mark.beside
+async def test_a_device_may_say_when_its_job_is_due(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
     begun = time.time()
     at = {"job": "Report", "data": {"key": "at"}, "run_at": begun + 0.5}
     late = {"job": "Report", "data": {"key": "in"}, "delay": 0.5}
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         connection = await bus.sender.link.ready()
         for message in (at, late):
-            await connection.publish("$queue/default", json.dumps(message).encode())
+            await connection.publish(cluster.topics.intake("default"), json.dumps(message).encode())
         await bus.dispatch(Report(key="now"))
-    await bed.recorder.count("ran", 3)
-    ran = {event["key"]: event for event in bed.recorder.events}
+    await cluster.recorder.count("ran", 3)
+    ran = {event["key"]: event for event in cluster.recorder.events}
     assert all(ran[key]["at"] >= begun + 0.5 for key in ("at", "in"))
     assert {event["attempt"] for event in ran.values()} == {1}
 
 
-async def test_a_job_that_awaits_something_cancelled_fails_and_its_slot_lives_on(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker("default", "--concurrency", "1")
-    async with bed.bus() as bus:
+async def test_a_job_that_awaits_something_cancelled_fails_and_its_slot_lives_on(
+    cluster: Cluster,
+) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", "--concurrency", "1")
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch(AwaitsCancelled())
-        [record] = await bed.failed_records(bus, 1)
+        [record] = await cluster.failed_records(bus, 1)
         await bus.dispatch(Report(key="after"))
-    await bed.recorder.count("ran", 1)
+    await cluster.recorder.count("ran", 1)
     assert (record["id"], record["reason"]) == (job_id, "exception")
     assert "CancelledError" in record["error"]
 
 
-async def test_where_nobody_holds_jobs_dispatch_says_so_at_once(bed: Bed) -> None:
-    async with bed.bus() as bus:
-        if bed.shares_queue:
+@pytest.mark.beside
+async def test_where_nobody_holds_jobs_dispatch_says_so_at_once(cluster: Cluster) -> None:
+    async with cluster.bus() as bus:
+        if cluster.shares_queue:
             await bus.dispatch(Report(key="held by the broker"))
         else:
-            with pytest.raises(NobodyHoldsJobs, match="start one: routeq-mqtt scheduler"):
+            with pytest.raises(NoConsumer, match="start one: routeq-mqtt scheduler"):
                 await bus.dispatch(Report(key="lost"))
-            with pytest.raises(NobodyHoldsJobs):
+            with pytest.raises(NoConsumer):
                 await bus.bulk([Report(key="lost")])
         with pytest.raises(NoScheduler):
             await bus.later(1, Report(key="later"))
 
 
-async def test_durable_dispatch_is_dropped_when_it_comes_twice(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    async with bed.bus() as bus:
+@pytest.mark.beside
+async def test_durable_dispatch_is_dropped_when_it_comes_twice(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    async with cluster.bus() as bus:
         ids = await bus.bulk([Report(key=str(n)) for n in range(20)], confirm="stored")
-        await bed.recorder.count("ran", 20)
-        await bed.ask_until(bus, "sizes", _nothing_left)
+        await cluster.recorder.count("ran", 20)
+        await cluster.ask_until(bus, "sizes", _nothing_left)
         await _send_again(bus, ids[0])
         await bus.dispatch(Report(key="last"), confirm="stored")
-    await bed.recorder.wait(lambda: "last" in bed.recorder.ran())
-    assert set(bed.recorder.ran().values()) == {1}
+    await cluster.recorder.wait(lambda: "last" in cluster.recorder.ran())
+    assert set(cluster.recorder.ran().values()) == {1}
 
 
 def _nothing_left(sizes: dict[str, dict[str, int]]) -> bool:
@@ -268,7 +277,7 @@ def _nothing_left(sizes: dict[str, dict[str, int]]) -> bool:
 
 async def _send_again(bus: Bus, job_id: str) -> None:
     """As a producer does whose connection broke before the reply."""
-    from routeq_mqtt.wire.envelope import Envelope
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
 
     envelope = Envelope(id=job_id, job="Report", data={"key": "again"}, queue="default")
     topic = bus.sender.topics.store("default")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 DOCKER = ROOT / "deploy" / "docker"
 

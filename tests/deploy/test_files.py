@@ -6,15 +6,18 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from routeq_mqtt.cli import make_app
-from routeq_mqtt.cli.table import markdown
-from tests.bed.process import ROOT
+from routeq_mqtt.cli.checks.settings import markdown
+from routeq_mqtt.cli.checks.shipped import FILES
+from tests.cluster.process import ROOT
 from tests.deploy.dockerfile import DOCKER, instructions
 
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -56,10 +59,10 @@ def test_a_unit_is_hardened_watched_and_starts_a_command_that_there_is(unit: Pat
     assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
     command = re.search(r"^ExecStart=/opt/routeq/bin/routeq-mqtt (.*)$", text, re.MULTILINE)
     assert command is not None
-    _is_command(shlex.split(command[1].replace("%i", "default")))
+    is_command(shlex.split(command[1].replace("%i", "default")))
 
 
-def _is_command(arguments: list[str]) -> None:
+def is_command(arguments: list[str]) -> None:
     """Its name and its flags are those of the command line."""
     import typer.main
 
@@ -86,8 +89,8 @@ def test_the_compose_file_has_what_it_needs() -> None:
         assert "ports" not in service, "nothing is open to others by default"
         if name != "mosquitto":
             assert service["cap_drop"] == ["ALL"]
-            _is_command(service["command"])
-            _is_command(service["healthcheck"]["test"][2:])
+            is_command(service["command"])
+            is_command(service["healthcheck"]["test"][2:])
 
 
 def test_docker_itself_accepts_the_compose_file() -> None:
@@ -123,3 +126,36 @@ def test_the_steps_of_the_dockerfile_run(image: Path) -> None:
     assert done.stdout.startswith("routeq-mqtt ")
     helped = subprocess.run([program, "broker", "--help"], capture_output=True, check=False)
     assert helped.returncode == 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_config_show_prints_the_files_of_the_repository(name: str) -> None:
+    shown = CliRunner().invoke(make_app(), ["config", "show", name])
+    assert shown.exit_code == 0
+    for file in FILES[name]:
+        assert (ROOT / file).read_text() in shown.output
+
+
+def test_config_show_says_what_there_is_to_show() -> None:
+    wrong = CliRunner().invoke(make_app(), ["config", "show", "mosquito"])
+    assert wrong.exit_code == 2
+    assert "mosquitto" in wrong.output
+
+
+def test_config_write_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "devices.acl").write_text("mine")
+    refused = CliRunner().invoke(make_app(), ["config", "write", "acl", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert (tmp_path / "devices.acl").read_text() == "mine"
+    assert not (tmp_path / "services.acl").exists()
+    written = CliRunner().invoke(make_app(), ["config", "write", "acl", str(tmp_path / "new")])
+    assert written.exit_code == 0
+    assert (tmp_path / "new" / "devices.acl").read_text() != "mine"
+
+
+def test_the_wheel_has_every_file_that_config_shows() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    included = wheel["targets"]["wheel"]["force-include"]
+    for file in (path for files in FILES.values() for path in files):
+        top = file.partition("/")[0]
+        assert included[top] == f"routeq_mqtt/share/{top}"

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Bed, free_port, mosquitto
-from tests.bed.jobs import Report
-from tests.bed.process import ROOT, Process
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import Cluster, free_port, mosquitto
+from tests.cluster.jobs import Report
+from tests.cluster.process import ROOT, Process
+from tests.cluster.recorder import Recorder
 
 pytestmark = pytest.mark.slow
 
 EXAMPLE = ROOT / "examples" / "gateway_to_cloud"
 
 
-class ExampleBed(Bed):
+class ExampleBed(Cluster):
     """A mosquitto with the example's configuration; only ports and folder are the test's own."""
 
     def __init__(self, name: str, ports: dict[str, int], folder: Path, recorder: Recorder) -> None:
@@ -39,11 +39,11 @@ class ExampleBed(Bed):
         return str(path)
 
 
-Places = tuple[ExampleBed, ExampleBed]
+JobRouter = tuple[ExampleBed, ExampleBed]
 
 
 @pytest.fixture
-async def places(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Places]:
+async def places(tmp_path: Path, recorder: Recorder) -> AsyncIterator[JobRouter]:
     if mosquitto() is None:
         pytest.skip("mosquitto is not installed")
     ports = {"site": free_port(), "cloud": free_port()}
@@ -60,7 +60,7 @@ async def places(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Places]:
 
 
 async def test_the_site_goes_on_while_the_link_is_cut_and_nothing_is_lost(
-    places: Places,
+    places: JobRouter,
 ) -> None:
     site, cloud = places
     await cloud.scheduler()
@@ -86,7 +86,7 @@ async def test_the_site_goes_on_while_the_link_is_cut_and_nothing_is_lost(
     assert set(ran.values()) == {1}
 
 
-async def test_the_example_as_it_is(places: Places) -> None:
+async def test_the_example_as_it_is(places: JobRouter) -> None:
     site, cloud = places
     await cloud.scheduler()
     worker = await Process.cli(

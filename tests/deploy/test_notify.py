@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from routeq_mqtt.cli.notify import Notifier, notifying
-from tests.bed.bed import Bed, free_port
-from tests.bed.jobs import BlocksTheLoop
-from tests.bed.process import Process
-from tests.bed.recorder import TIMEOUT
+from routeq_mqtt.cli.processes.notify import Notifier, notifying
+from tests.cluster.cluster import Cluster, free_port
+from tests.cluster.jobs import BlocksTheLoop
+from tests.cluster.process import Process
+from tests.cluster.recorder import TIMEOUT
 
 
 class Systemd:
@@ -79,13 +79,13 @@ async def test_a_watchdog_meant_for_somebody_else_and_none_at_all(systemd: Syste
 
 
 @pytest.mark.parametrize("service", ["scheduler", "worker"])
-async def test_a_service_tells_systemd(bed: Bed, systemd: Systemd, service: str) -> None:
-    await bed.scheduler(**(systemd.env if service == "scheduler" else {}))
+async def test_a_service_tells_systemd(cluster: Cluster, systemd: Systemd, service: str) -> None:
+    await cluster.scheduler(**(systemd.env if service == "scheduler" else {}))
     if service == "worker":
-        await bed.worker("default", **systemd.env)
+        await cluster.worker("default", **systemd.env)
     await systemd.hears("READY=1")
     await systemd.hears("WATCHDOG=1", 3)
-    process = bed.processes[-1]
+    process = cluster.processes[-1]
     process.send(signal.SIGTERM)
     await systemd.hears("STOPPING=1")
     assert await process.ended() == 0
@@ -108,14 +108,14 @@ async def test_the_embedded_broker_tells_systemd(systemd: Systemd, tmp_path: Pat
             await broker.kill()
 
 
-async def test_a_worker_whose_loop_hangs_is_silent(bed: Bed, systemd: Systemd) -> None:
+async def test_a_worker_whose_loop_hangs_is_silent(cluster: Cluster, systemd: Systemd) -> None:
     """The presence's thread goes on; the signs of life come from the loop alone."""
-    await bed.scheduler()
-    worker = await bed.worker("default", **systemd.env)
+    await cluster.scheduler()
+    worker = await cluster.worker("default", **systemd.env)
     await systemd.hears("WATCHDOG=1", 2)
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         await bus.dispatch(BlocksTheLoop(key="hung"))
-        await bed.recorder.wait(lambda: bool(bed.recorder.named("waits")), "it hangs")
+        await cluster.recorder.wait(lambda: bool(cluster.recorder.named("waits")), "it hangs")
         systemd.drain()  # the last one may just have come
         # The presence's thread goes on; its next heartbeat is 25 intervals of the watchdog away.
         beats: asyncio.Queue[str] = asyncio.Queue()
@@ -127,6 +127,6 @@ async def test_a_worker_whose_loop_hangs_is_silent(bed: Bed, systemd: Systemd) -
             await beats.get()
         systemd.drain()
         assert systemd.said == []
-        bed.recorder.open("hung")
+        cluster.recorder.open("hung")
     await systemd.hears("WATCHDOG=1", 2)
     assert await worker.stop() == 0

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from benchmarks.installed import SMALL_CARD
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 
 def needed(*wanted: str, without: str = "") -> set[str]:

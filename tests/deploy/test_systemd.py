@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.process import ROOT, Process
+from tests.cluster.process import ROOT, Process
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 """The units hide /home and /root, where the interpreter of the tests may be."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt import Bus
-from routeq_mqtt.settings import Settings
-from tests.bed.bed import free_port
-from tests.bed.jobs import BlocksTheLoop, Gated, Report
-from tests.bed.process import Process
-from tests.bed.recorder import TIMEOUT, Recorder
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.cluster import free_port
+from tests.cluster.jobs import BlocksTheLoop, Gated, Report
+from tests.cluster.process import Process
+from tests.cluster.recorder import TIMEOUT, Recorder
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ class Up:
     async def start(self) -> Process:
         process = await Process.cli(
             "up", "up", "--bind", f"127.0.0.1:{self.port}", "--db-folder", str(self._folder),
-            "--app", "tests.bed.jobs", "--queue", "default,other",
+            "--app", "tests.cluster.jobs", "--queue", "default,other",
             "--trigger", "devices/{key}/now=Report",
             env={"ROUTEQ_TEST_RECORDER": str(self._recorder.port)},
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 import time
 from pathlib import Path
@@ -14,42 +15,43 @@ import pytest
 from routeq_mqtt import Bus
 from routeq_mqtt.doctor.checks import Check, examine, keys
 from routeq_mqtt.presence.status import WorkerStatus, encode
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions
-from tests.bed.bed import Bed, Kind, free_port
-from tests.bed.jobs import Report
-from tests.bed.process import Process
-from tests.bed.recorder import TIMEOUT, Recorder
-from tests.secure.bed import SecureBed
+from routeq_mqtt.transport.base import ConnectOptions
+from tests.cluster.cluster import Cluster, Kind, free_port
+from tests.cluster.jobs import Report
+from tests.cluster.process import Process
+from tests.cluster.recorder import TIMEOUT, Recorder
+from tests.cluster.retained import clear_when
+from tests.secure.cluster import SecureCluster
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-async def test_a_healthy_bus_is_found_healthy_and_nothing_is_left_behind(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker()
-    before = await retained(bed)
-    checks = await examine(Settings(url=bed.url))
+async def test_a_healthy_bus_is_found_healthy_and_nothing_is_left_behind(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker()
+    before = await retained(cluster)
+    checks = await examine(Settings(url=cluster.url))
     assert {check.verdict for check in checks} == {"ok"}, checks
     assert {
         "connection", "encryption", "delivery", "scheduler", "the scheduler's clock", "workers",
         "queues", "access control", "other listeners", "shared subscriptions", "a job's way",
         "$queue path", "receive maximum", "session expiry", "persistence", "message limit",
     } <= {check.name for check in checks}  # fmt: skip
-    assert await retained(bed) == before
-    async with bed.bus() as bus:
+    assert await retained(cluster) == before
+    async with cluster.bus() as bus:
         assert await bus.requests.call("failed.list") == []
         assert not {name for name in await bus.sizes.all() if "doctor" in name}
-    await bed.stop_broker()
-    assert b"doctor" not in left_on_disk(bed)
+    await cluster.stop_broker()
+    assert b"doctor" not in left_on_disk(cluster)
 
 
-async def retained(bed: Bed) -> set[str]:
+async def retained(cluster: Cluster) -> set[str]:
     topics: set[str] = set()
-    transport = AioTransport(Settings(url=bed.url).address())
+    transport = AioTransport(Settings(url=cluster.url).address())
     reader = await transport.connect(
         ConnectOptions("reader"), lambda message: topics.add(message.topic)
     )
@@ -59,18 +61,18 @@ async def retained(bed: Bed) -> set[str]:
     return {topic for topic in topics if not topic.startswith("routeq/events/")}
 
 
-def left_on_disk(bed: Bed) -> bytes:
+def left_on_disk(cluster: Cluster) -> bytes:
     """Sessions and retained messages that the broker would bring back."""
-    if bed.kind == "mosquitto":
-        return (bed.folder / "mosquitto.db").read_bytes()
-    with sqlite3.connect(bed.folder / "broker.db") as db:
+    if cluster.kind == "mosquitto":
+        return (cluster.folder / "mosquitto.db").read_bytes()
+    with sqlite3.connect(cluster.folder / "broker.db") as db:
         rows: list[Any] = []
         for table in ("sessions", "subscriptions", "retained", "entries"):
             rows += db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
     return repr(rows).encode()
 
 
-class StockBed(Bed):
+class StockBed(Cluster):
     """A mosquitto as it comes, but for its port."""
 
     def _conf(self) -> str:
@@ -85,25 +87,25 @@ async def test_a_stock_mosquitto_keeps_a_thousand(
 ) -> None:
     if kind != "mosquitto":
         pytest.skip("it is about mosquitto")
-    bed = StockBed(kind, tmp_path, recorder)
-    await bed.start_broker()
+    cluster = StockBed(kind, tmp_path, recorder)
+    await cluster.start_broker()
     try:
-        checks = by_name(await examine(Settings(url=bed.url)))
+        checks = by_name(await examine(Settings(url=cluster.url)))
         assert checks["message limit"].verdict == "failed"
         assert "kept 1000 of 1100" in checks["message limit"].found
-        assert "max_queued_messages 0" in checks["message limit"].mend
+        assert "max_queued_messages 0" in checks["message limit"].fix
         assert checks["scheduler"].verdict == checks["$queue path"].verdict == "failed"
-        assert checks["queues"].found == "nobody counts the jobs that wait without a worker"
-        code, output = await bed.cli("doctor", "--json")
+        assert checks["queues"].found == "jobs that wait without a worker are not counted"
+        code, output = await cluster.cli("doctor", "--json")
         assert code == 1
         assert "max_queued_messages" in output
     finally:
-        await bed.close()
+        await cluster.close()
 
 
-async def test_clocks_and_queues_without_a_worker(bed: Bed) -> None:
-    await bed.scheduler()
-    async with bed.bus() as bus:
+async def test_clocks_and_queues_without_a_worker(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    async with cluster.bus() as bus:
         await bus.dispatch(Report(key="x"), queue="lonely")
         async with asyncio.timeout(TIMEOUT):
             while (await bus.size("lonely")).parked < 1:
@@ -111,12 +113,37 @@ async def test_clocks_and_queues_without_a_worker(bed: Bed) -> None:
         connection = await bus.sender.link.ready()
         ghost = WorkerStatus(id="ghost", state="online", queues=["q"], at=time.time() + 3_600)
         await connection.publish(bed_topic(bus, "ghost"), encode(ghost), retain=True)
-        checks = by_name(await examine(Settings(url=bed.url)))
+        checks = by_name(await examine(Settings(url=cluster.url)))
         await connection.publish(bed_topic(bus, "ghost"), b"", retain=True)
     assert "3600 s ahead of ours" in checks["the clock of ghost"].found
     assert checks["queues"].verdict == "warning"
     assert "lonely (1)" in checks["queues"].found
-    assert checks["queues"].mend == "start one: routeq-mqtt worker --queue lonely"
+    assert checks["queues"].fix == "start one: routeq-mqtt worker --queue lonely"
+
+
+@pytest.mark.slow
+async def test_sessions_whose_worker_has_no_status(cluster: Cluster) -> None:
+    scheduler = await cluster.scheduler()
+    worker = await cluster.worker()
+    clearing = asyncio.create_task(clear_when(cluster.url, "routeq/workers/+", b'"lost"'))
+    scheduler.send(signal.SIGSTOP)  # else it may adopt them before the status is cleared
+    await worker.kill()
+    name = (await clearing).removeprefix("routeq/workers/")
+    scheduler.send(signal.SIGCONT)
+    checks = by_name(await examine(Settings(url=cluster.url)))
+    assert checks["sessions"].verdict == "warning"
+    assert f"{name}/default" in checks["sessions"].found
+
+
+async def test_queues_are_named_as_they_are_configured(cluster: Cluster) -> None:
+    settings = Settings(url=cluster.url, intake_prefix="jobs/in/")
+    check = by_name(await examine(settings))["jobs/in path"]
+    if cluster.kind == "embedded":
+        assert check.verdict == "ok"
+        assert "published to jobs/in/#" in check.found
+    else:
+        assert check.verdict == "failed"
+        assert "jobs/in/# has no reader" in check.found
 
 
 def bed_topic(bus: Bus, worker: str) -> str:
@@ -128,12 +155,12 @@ def bed_topic(bus: Bus, worker: str) -> str:
 async def test_with_access_rules_and_no_secrets_shown(
     kind: Kind, tmp_path: Path, recorder: Recorder, role: str
 ) -> None:
-    bed = SecureBed(kind, tmp_path, recorder)
-    await bed.start_broker()
+    cluster = SecureCluster(kind, tmp_path, recorder)
+    await cluster.start_broker()
     try:
-        await bed.scheduler()
-        await bed.worker()
-        checks = by_name(await examine(bed.settings_of(role)))
+        await cluster.scheduler()
+        await cluster.worker()
+        checks = by_name(await examine(cluster.settings_of(role)))
         wrong = {c.name for c in checks.values() if c.verdict != "ok"}
         if kind == "mosquitto" and role == "operator":
             # mosquitto lets everybody join a group: the operator is trusted not to.
@@ -144,12 +171,12 @@ async def test_with_access_rules_and_no_secrets_shown(
         assert "TLS" in checks["encryption"].found
         assert "refused" in checks["access control"].found
         env = {"ROUTEQ_SIGNING_KEYS": "k1:hunter2,k2:hunter2-and-so-on-and-on"}
-        process = await Process.cli("doctor", "doctor", "--json", env=bed.env | env)
+        process = await Process.cli("doctor", "doctor", "--json", env=cluster.env | env)
         await process.ended()
         assert "hunter2" not in process.output
         assert "k1 can be guessed" in process.output
     finally:
-        await bed.close()
+        await cluster.close()
 
 
 @pytest.mark.slow
@@ -160,7 +187,7 @@ async def test_where_nobody_answers_there_is_one_verdict() -> None:
     )
     assert await process.ended() == 3
     [check] = json.loads(process.output)
-    assert (check["name"], check["verdict"], check["mend"]) == (
+    assert (check["name"], check["verdict"], check["fix"]) == (
         "connection", "failed", "is it running?",
     )  # fmt: skip
     assert "hunter2" not in process.output

@@ -12,17 +12,17 @@ from routeq_mqtt import Bus
 from routeq_mqtt.doctor.checks import examine
 from routeq_mqtt.doctor.listeners import open_places, own_addresses
 from routeq_mqtt.doctor.patient import Patient
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.address import BrokerAddress
-from tests.bed.bed import Bed, Kind, free_port
-from tests.bed.process import Process
-from tests.bed.recorder import Recorder
-from tests.secure.bed import SecureBed
+from tests.cluster.cluster import Cluster, Kind, free_port
+from tests.cluster.process import Process
+from tests.cluster.recorder import Recorder
+from tests.secure.cluster import SecureCluster
 
 pytestmark = pytest.mark.slow
 
 
-class OpenBed(Bed):
+class OpenBed(Cluster):
     """A broker that listens on all addresses of this machine, as many are set up."""
 
     async def start_broker(self) -> None:
@@ -38,7 +38,7 @@ class OpenBed(Bed):
         return str(path)
 
 
-class HalfOpenBed(SecureBed):
+class HalfOpenBed(SecureCluster):
     """With users and rules, but for a websocket listener."""
 
     web_port = 0
@@ -61,7 +61,10 @@ async def test_a_broker_on_all_addresses_is_found_and_a_stranger_is_another(
 ) -> None:
     """127.0.0.2 is this machine, too, and not what 127.0.0.1 is bound to."""
     (tmp_path / "other").mkdir()
-    everywhere, other = OpenBed(kind, tmp_path, recorder), Bed(kind, tmp_path / "other", recorder)
+    everywhere, other = (
+        OpenBed(kind, tmp_path, recorder),
+        Cluster(kind, tmp_path / "other", recorder),
+    )
     try:
         await everywhere.start_broker()
         await other.start_broker()
@@ -85,16 +88,16 @@ async def test_an_open_websocket_beside_a_shut_door_is_found(
 ) -> None:
     if kind != "mosquitto":
         pytest.skip("the embedded broker has one listener")
-    bed = HalfOpenBed(kind, tmp_path, recorder)
-    bed.web_port = free_port()
-    await bed.start_broker()
+    cluster = HalfOpenBed(kind, tmp_path, recorder)
+    cluster.web_port = free_port()
+    await cluster.start_broker()
     try:
-        web = BrokerAddress(host="127.0.0.1", port=bed.web_port, websocket_path="/mqtt")
-        shut = BrokerAddress(host="127.0.0.1", port=bed.devices_port)
-        settings = bed.settings_of("operator")
+        web = BrokerAddress(host="127.0.0.1", port=cluster.web_port, websocket_path="/mqtt")
+        shut = BrokerAddress(host="127.0.0.1", port=cluster.devices_port)
+        settings = cluster.settings_of("operator")
         assert await found_open(settings, web, shut) == [str(web)]
     finally:
-        await bed.close()
+        await cluster.close()
 
 
 def test_own_addresses_are_such_that_others_may_reach() -> None:

@@ -1,4 +1,4 @@
-"""Outbox chaos: producers killed and the link cut at random; nothing lost, nothing doubled.
+"""Outbox chaos: producers killed, links cut, files deleted; nothing lost, nothing doubled.
 
 ``python -m tests.edge.chaos --jobs 10000 --seed 7``; `make test` runs as many on mosquitto, and
 fewer on the embedded broker.
@@ -18,11 +18,11 @@ from collections import Counter
 from pathlib import Path
 
 from routeq_mqtt import Bus, OutboxOptions
-from routeq_mqtt.settings import Settings
-from tests.bed.bed import Bed
-from tests.bed.process import Process
-from tests.bed.proxy import Proxy
-from tests.bed.recorder import Recorder
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import Process
+from tests.cluster.proxy import Proxy
+from tests.cluster.recorder import Recorder
 
 PRODUCERS = 3
 CHUNK = 20
@@ -39,17 +39,18 @@ class Chaos:
         bed: where.
         jobs: to dispatch, by all producers together.
         seed: of the dice.
+        disk: the folder of the outbox; default: that of the cluster.
     """
 
-    def __init__(self, bed: Bed, jobs: int, seed: int) -> None:
+    def __init__(self, cluster: Cluster, jobs: int, seed: int, disk: Path | None = None) -> None:
         self.accepted: set[str] = set()
         self.kills = 0
         self.cuts: Counter[str] = Counter()
-        self._bed = bed
+        self._bed = cluster
         self._jobs = jobs
         self._dice = random.Random(seed)  # noqa: S311 - not a secret
-        self._proxy = Proxy(bed.port)
-        self._file = bed.folder / "outbox.db"
+        self._proxy = Proxy(cluster.port)
+        self._file = (disk or cluster.folder) / "outbox.db"
 
     async def run(self, patience: float) -> None:
         """Run until every accepted job has run; raises where one is lost or doubled.
@@ -58,6 +59,8 @@ class Chaos:
             patience: seconds until jobs that did not come count as lost.
         """
         await self._proxy.start()
+        self._keeper = await self._start("keeper", "forward")
+        await self._keeper.says("forwards")
         cutting = asyncio.create_task(self._cut())
         try:
             share = -(-self._jobs // PRODUCERS)
@@ -67,17 +70,48 @@ class Chaos:
         finally:
             cutting.cancel()
             await asyncio.gather(cutting, return_exceptions=True)
+            await self._noticed()
+            await self._keeper.kill()
             await self._proxy.stop()
         await self._flush(patience)
         await self._until_all_ran(patience)
 
     async def _cut(self) -> None:
         """Each kind of cut once, in any order, again and again."""
-        ways = [self._reset, self._refuse, self._stall]
+        ways = [self._reset, self._refuse, self._stall, self._delete]
         while True:
             for way in self._dice.sample(ways, len(ways)):
                 await asyncio.sleep(self._dice.uniform(0.02, 0.15))
                 await way()
+
+    async def _delete(self) -> None:
+        """The file, its log and its lock go; one process that is not killed had it open."""
+        for file in sorted(self._file.parent.glob(f"{self._file.name}*")):
+            file.unlink(missing_ok=True)
+        self.cuts["deleted"] += 1
+        await self._noticed()
+
+    async def _noticed(self) -> None:
+        if self.cuts["deleted"]:
+            await self._keeper.says("deleted or replaced", times=self.cuts["deleted"])
+
+    async def _start(self, name: str, *arguments: str) -> Process:
+        """A producer, in the folder of the outbox, which it names relatively."""
+        process = await Process.start(
+            name,
+            sys.executable,
+            "-m",
+            "tests.edge.programs.outbox",
+            *arguments,
+            env=self._bed.env
+            | {
+                "ROUTEQ_URL": f"mqtt://127.0.0.1:{self._proxy.port}",
+                "ROUTEQ_OUTBOX": self._file.name,
+            },
+            folder=self._file.parent,
+        )
+        self._bed.processes.append(process)
+        return process
 
     async def _reset(self) -> None:
         self._proxy.cut()
@@ -107,23 +141,14 @@ class Chaos:
         """
         accepted = begun = 0
         while accepted < share:
-            process = await Process.start(
+            process = await self._start(
                 f"producer-{number}",
-                sys.executable,
-                "-m",
-                "tests.edge.programs.outbox",
                 "count",
                 f"{number}:",
                 str(begun),
                 str(share - accepted),
                 str(CHUNK),
-                env=self._bed.env
-                | {
-                    "ROUTEQ_URL": f"mqtt://127.0.0.1:{self._proxy.port}",
-                    "ROUTEQ_OUTBOX": str(self._file),
-                },
             )
-            self._bed.processes.append(process)
             chunks = (share - accepted) // CHUNK
             killing = asyncio.create_task(self._kill(process, chunks))
             await process.ended()
@@ -174,15 +199,15 @@ async def main(jobs: int, seed: int, patience: float) -> None:
     recorder = Recorder()
     await recorder.start()
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed("mosquitto", Path(folder), recorder)
-        await bed.start_broker()
+        cluster = Cluster("mosquitto", Path(folder), recorder)
+        await cluster.start_broker()
         try:
-            await bed.scheduler()
-            await bed.worker("default", "--concurrency", "20", "--no-events")
-            chaos = Chaos(bed, jobs, seed)
+            await cluster.scheduler()
+            await cluster.worker("default", "--concurrency", "20", "--no-events")
+            chaos = Chaos(cluster, jobs, seed)
             await chaos.run(patience)
         finally:
-            await bed.close()
+            await cluster.close()
             await recorder.stop()
     print(
         f"accepted {len(chaos.accepted)} jobs; {chaos.kills} kills; {chaos.cuts.total()} cuts "

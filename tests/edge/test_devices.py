@@ -11,45 +11,45 @@ from pathlib import Path
 import pytest
 
 from examples.sensor_data.jobs import StoreReading
-from routeq_mqtt.job.codec import from_envelope
-from routeq_mqtt.wire.envelope import Envelope
-from tests.bed.bed import Bed
-from tests.bed.process import ROOT, Process
+from routeq_mqtt.jobs.codec import from_envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ROOT, Process
 
 DEVICES = ROOT / "examples" / "devices"
 MICROPYTHON = Path(sys.prefix) / "micropython"
 
 
-async def reader(bed: Bed) -> Process:
-    await bed.scheduler()
-    return await bed.worker("sensors", "--app", "examples.sensor_data.jobs")
+async def reader(cluster: Cluster) -> Process:
+    await cluster.scheduler()
+    return await cluster.worker("sensors", "--app", "examples.sensor_data.jobs")
 
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])
-async def test_mosquitto_pub(bed: Bed, form: str) -> None:
-    worker = await reader(bed)
+async def test_mosquitto_pub(cluster: Cluster, form: str) -> None:
+    worker = await reader(cluster)
     script = str(DEVICES / "mosquitto_pub.sh")
-    device = await Process.start("device", "sh", script, form, env={"PORT": str(bed.port)})
+    device = await Process.start("device", "sh", script, form, env={"PORT": str(cluster.port)})
     assert await device.ended() == 0, device.output
     await worker.says("sensor=roof celsius=21.5")
 
 
-async def test_micropython(bed: Bed) -> None:
+async def test_micropython(cluster: Cluster) -> None:
     interpreter = MICROPYTHON / "micropython"
     if not interpreter.exists():
         why = "MicroPython is not installed here: make micropython"
         if os.environ.get("CI") == "true" and shutil.which("apt-get") and os.geteuid() == 0:
             pytest.fail(why)
         pytest.skip(why)
-    worker = await reader(bed)
-    (bed.folder / "config.py").write_text(
-        f"BROKER = '127.0.0.1'\nPORT = {bed.port}\nDEVICE = 'roof'\nEVERY = 0\nREADINGS = 2\n"
+    worker = await reader(cluster)
+    (cluster.folder / "config.py").write_text(
+        f"BROKER = '127.0.0.1'\nPORT = {cluster.port}\nDEVICE = 'roof'\nEVERY = 0\nREADINGS = 2\n"
     )
     device = await Process.start(
         "device",
         str(interpreter),
         str(DEVICES / "micropython" / "main.py"),
-        env={"MICROPYPATH": f"{bed.folder}:{MICROPYTHON / 'lib'}"},
+        env={"MICROPYPATH": f"{cluster.folder}:{MICROPYTHON / 'lib'}"},
     )
     assert await device.ended() == 0, device.output
     await worker.says("sensor=roof celsius=21.5", times=2)
@@ -136,10 +136,10 @@ def test_the_sketchs_bytes_are_an_envelope(sketch: tuple[str, bytes]) -> None:
     assert len(payload) <= len(lean.encode())  # a 32-bit float where Python sends 64
 
 
-async def test_the_sketchs_bytes_run_as_a_job(bed: Bed, sketch: tuple[str, bytes]) -> None:
-    worker = await reader(bed)
+async def test_the_sketchs_bytes_run_as_a_job(cluster: Cluster, sketch: tuple[str, bytes]) -> None:
+    worker = await reader(cluster)
     topic, payload = sketch
-    async with bed.bus() as bus:
+    async with cluster.bus() as bus:
         connection = await bus.sender.link.ready()
         await connection.publish(topic, payload, qos=0)  # as PubSubClient does
         await worker.says("sensor=roof celsius=-7.25")

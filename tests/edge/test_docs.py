@@ -7,8 +7,8 @@ import sys
 from dataclasses import fields
 
 from routeq_mqtt import OutboxOptions
-from tests.bed.bed import Bed
-from tests.bed.process import ROOT, Process
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ROOT, Process
 
 TEXT = (ROOT / "docs" / "edge.md").read_text()
 
@@ -21,37 +21,37 @@ def block(heading: str) -> str:
     return found.group(1)
 
 
-async def run(bed: Bed, code: str) -> None:
-    path = bed.folder / "program.py"
-    path.write_text(code.replace('"outbox.db"', repr(str(bed.folder / "outbox.db"))))
-    program = await Process.start("program", sys.executable, str(path), env=bed.env)
+async def run(cluster: Cluster, code: str) -> None:
+    path = cluster.folder / "program.py"
+    path.write_text(code.replace('"outbox.db"', repr(str(cluster.folder / "outbox.db"))))
+    program = await Process.start("program", sys.executable, str(path), env=cluster.env)
     assert await program.ended() == 0, program.output
 
 
-async def test_outbox_and_sync_bus(bed: Bed) -> None:
-    await bed.scheduler()
-    worker = await bed.worker("sensors", "--app", "examples.sensor_data.jobs")
-    await run(bed, block("Outbox"))
+async def test_outbox_and_sync_bus(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    worker = await cluster.worker("sensors", "--app", "examples.sensor_data.jobs")
+    await run(cluster, block("Outbox"))
     await worker.says("sensor=roof celsius=21.5")
-    await run(bed, block("Without an event loop"))
+    await run(cluster, block("Without an event loop"))
     await worker.says("sensor=button 7 celsius=0.0")
 
 
-async def test_trigger(bed: Bed) -> None:
-    folder = bed.folder / "app"
+async def test_trigger(cluster: Cluster) -> None:
+    folder = cluster.folder / "app"
     folder.mkdir()
     (folder / "readme_jobs.py").write_text(block("Triggers"))
-    await bed.scheduler()
+    await cluster.scheduler()
     worker = await Process.cli(
         "worker", "worker", "--app", "readme_jobs",
-        env=bed.env | {"PYTHONPATH": f"{ROOT}:{folder}"},
+        env=cluster.env | {"PYTHONPATH": f"{ROOT}:{folder}"},
     )  # fmt: skip
-    bed.processes.append(worker)
+    cluster.processes.append(worker)
     await worker.says("declared")
     command = re.search(r"^    mosquitto_pub (.*)$", TEXT, re.MULTILINE)
     assert command is not None
     device = await Process.start(
-        "device", "sh", "-c", f"mosquitto_pub -p {bed.port} {command.group(1)}"
+        "device", "sh", "-c", f"mosquitto_pub -p {cluster.port} {command.group(1)}"
     )
     assert await device.ended() == 0, device.output
     await worker.says("roof 21.5")

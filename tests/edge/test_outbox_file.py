@@ -12,13 +12,20 @@ from typing import Any
 
 import pytest
 
-from routeq_mqtt import Bus, ConfigurationError, OutboxFull, OutboxOptions, OutboxUnavailable
-from routeq_mqtt.bus.forwarder import _Rate
-from routeq_mqtt.bus.parcels import cut
+from routeq_mqtt import (
+    Bus,
+    ConfigurationError,
+    JobHandle,
+    OutboxFull,
+    OutboxOptions,
+    OutboxUnavailable,
+)
+from routeq_mqtt.bus.outbox.batching import cut
+from routeq_mqtt.bus.outbox.forwarder import _Rate
 from routeq_mqtt.outbox.file import OutboxFile
 from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow
-from routeq_mqtt.settings import Settings
-from tests.bed.jobs import Report
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.jobs import Report
 
 Open = Callable[..., OutboxFile]
 
@@ -167,7 +174,7 @@ async def test_on_a_full_disk_only_the_dispatches_that_do_not_fit_fail(tmp_path:
         return_exceptions=True,
     )
     assert isinstance(results[0], OutboxUnavailable)
-    assert isinstance(results[1], str)
+    assert isinstance(results[1], JobHandle)
     assert (await bus.outgoing.outbox.status()).jobs == 2
     await bus.close()
 
@@ -292,7 +299,7 @@ async def test_a_rate_lets_so_many_go_per_second(monkeypatch: pytest.MonkeyPatch
     async def sleep(seconds: float) -> None:
         clock.at += seconds
 
-    monkeypatch.setattr("routeq_mqtt.bus.forwarder.asyncio.sleep", sleep)
+    monkeypatch.setattr("routeq_mqtt.bus.outbox.forwarder.asyncio.sleep", sleep)
     rate = _Rate(20.0, clock)
     sent = 0
     while clock.at < 10.0:

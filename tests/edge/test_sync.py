@@ -12,79 +12,103 @@ import pytest
 
 from routeq_mqtt import Bus, ConfigurationError, ConnectionFailed, OutboxOptions, SyncBus
 from routeq_mqtt.outbox.file import OutboxFile
-from routeq_mqtt.settings import Settings
-from tests.bed.bed import Bed, free_port
-from tests.bed.jobs import Report
-from tests.bed.process import Process
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.cluster import Cluster, free_port
+from tests.cluster.jobs import Report
+from tests.cluster.process import Process
 
 
-async def start(bed: Bed, name: str) -> Process:
+async def start(cluster: Cluster, name: str, env: dict[str, str] | None = None) -> Process:
+    command = (sys.executable, "-m", "tests.edge.programs.sync", name)
     program = await Process.start(
-        name, sys.executable, "-m", "tests.edge.programs.sync", name, env=bed.env
+        name, *command, env=cluster.env | (env or {}), folder=cluster.folder
     )
-    bed.processes.append(program)
+    cluster.processes.append(program)
     return program
 
 
-async def run(bed: Bed, name: str, *, code: int = 0) -> str:
-    program = await start(bed, name)
+async def run(
+    cluster: Cluster, name: str, *, code: int = 0, env: dict[str, str] | None = None
+) -> str:
+    program = await start(cluster, name, env)
     assert await program.ended() == code, program.output
     return program.output
 
 
 @pytest.fixture
-async def house(bed: Bed) -> Bed:
-    await bed.scheduler()
-    await bed.worker()
-    return bed
+async def house(cluster: Cluster) -> Cluster:
+    await cluster.scheduler()
+    await cluster.worker()
+    return cluster
 
 
-async def test_several_threads_share_one_bus(house: Bed) -> None:
+async def test_several_threads_share_one_bus(house: Cluster) -> None:
     assert await run(house, "threads") == ""
     await house.recorder.count("ran", 200)
     keys = {f"{thread}-{number}" for thread in range(8) for number in range(25)}
     assert house.recorder.ran() == dict.fromkeys(keys, 1)
 
 
-async def test_each_process_of_a_fork_has_its_own_connection(house: Bed) -> None:
+async def test_each_process_of_a_fork_has_its_own_connection(house: Cluster) -> None:
     assert await run(house, "fork") == ""
     keys = {"parent before", "parent after", "child", "grandchild", "pool 0", "pool 1"}
     await house.recorder.count("ran", len(keys))
     assert house.recorder.ran() == dict.fromkeys(keys, 1)
 
 
-async def test_a_fork_in_the_middle_of_a_call_blocks_nobody(house: Bed) -> None:
+async def test_a_fork_in_the_middle_of_a_call_blocks_nobody(house: Cluster) -> None:
     assert await run(house, "fork_in_use") == ""
     children = {f"child {number}" for number in range(10)}
     await house.recorder.wait(lambda: children <= set(house.recorder.ran()), "children ran")
     assert set(house.recorder.ran().values()) == {1}
 
 
-async def test_a_thread_that_outlives_the_main_thread_still_connects(house: Bed) -> None:
+async def test_a_thread_that_outlives_the_main_thread_still_connects(house: Cluster) -> None:
     assert await run(house, "late_thread") == ""
     await house.recorder.count("ran", 1)
 
 
-async def test_a_program_ends_while_a_daemon_thread_dispatches(house: Bed) -> None:
+async def test_a_program_ends_while_a_daemon_thread_dispatches(house: Cluster) -> None:
     await run(house, "daemon_thread")
     await house.recorder.count("ran", 1)
 
 
-async def test_a_program_that_ends_with_an_error_has_sent_what_it_dispatched(house: Bed) -> None:
+async def test_a_program_that_ends_with_an_error_has_sent_what_it_dispatched(
+    house: Cluster,
+) -> None:
     assert "ZeroDivisionError" in await run(house, "raises", code=1)
     await house.recorder.count("ran", 1)
 
 
-async def test_all_methods_work_also_from_a_callback(house: Bed) -> None:
+async def test_all_methods_work_also_from_a_callback(house: Cluster) -> None:
     await run(house, "callback")
     keys = {"callback", "named", "later", "bulk 0", "bulk 1", "bulk 2", "opened again"}
     await house.recorder.count("ran", len(keys))
     assert house.recorder.ran() == dict.fromkeys(keys, 1)
 
 
-async def test_ctrl_c_ends_a_call_that_waits_for_a_broker(bed: Bed) -> None:
-    await bed.stop_broker()
-    program = await start(bed, "interrupted")
+async def test_a_destructor_that_dispatches_at_the_very_end_is_told_so(house: Cluster) -> None:
+    assert "the interpreter is ending, so nothing was sent" in await run(house, "destructor")
+    await house.recorder.count("ran", 1)
+
+
+async def test_a_bus_that_is_dropped_leaves_nothing_behind(house: Cluster) -> None:
+    assert await run(house, "dropped") == ""
+    await house.recorder.count("ran", 21)
+
+
+@pytest.mark.parametrize("outbox", [False, True], ids=["direct", "outbox"])
+async def test_an_event_loop_for_each_call_keeps_no_connection(
+    house: Cluster, outbox: bool
+) -> None:
+    await run(house, "runs", env={"ROUTEQ_OUTBOX": "outbox.db"} if outbox else {})
+    await house.recorder.count("ran", 32)
+    assert set(house.recorder.ran().values()) == {1}
+
+
+async def test_ctrl_c_ends_a_call_that_waits_for_a_broker(cluster: Cluster) -> None:
+    await cluster.stop_broker()
+    program = await start(cluster, "interrupted")
     await program.says("waits")
     program.send(signal.SIGINT)
     await program.says("interrupted")
@@ -136,7 +160,7 @@ def test_a_signal_handler_may_dispatch_while_a_call_begins(tmp_path: Path) -> No
     done: list[str] = []
 
     def handler(*_: object) -> None:
-        done.append(bus.dispatch(Report(key="handler")))
+        done.append(bus.dispatch(Report(key="handler")).id)
 
     async def nothing() -> None: ...
 

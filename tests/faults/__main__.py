@@ -20,8 +20,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bed.bed import KINDS, Bed, Kind, mosquitto
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import KINDS, Cluster, Kind, mosquitto
+from tests.cluster.recorder import Recorder
 from tests.faults.chaos import Chaos
 from tests.faults.flapping import flapping_minute
 from tests.faults.site import Site
@@ -45,14 +45,14 @@ async def on_site(kind: Kind, folder: Path) -> AsyncIterator[Site]:
     """A site with a broker that runs; the folder keeps ledger, databases and logs."""
     recorder = Recorder()
     await recorder.start()
-    bed = Bed(kind, folder, recorder)
-    site = Site(bed)
+    cluster = Cluster(kind, folder, recorder)
+    site = Site(cluster)
     try:
-        await bed.start_broker()
+        await cluster.start_broker()
         yield site
     finally:
         site.keep_logs()
-        await bed.close()
+        await cluster.close()
         await recorder.stop()
         site.ledger.close()
 

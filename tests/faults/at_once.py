@@ -22,7 +22,7 @@ def at_once(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
         errors = [end for end in ends if isinstance(end, BaseException)]
         for site, end in zip(sites, ends, strict=True):
             if isinstance(end, BaseException):
-                end.add_note(f"on {site.bed.kind}")
+                end.add_note(f"on {site.cluster.kind}")
         if len(errors) == 1:
             raise errors[0]
         if errors:

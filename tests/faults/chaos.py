@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.bed.process import Process
-from tests.bed.proxy import Proxy
+from tests.cluster.process import Process
+from tests.cluster.proxy import Proxy
 from tests.faults.scheduler import STEPS
 from tests.faults.site import Site
 
@@ -38,7 +38,7 @@ class Chaos:
         self._seed = seed
         self._choose = random.Random(seed)  # noqa: S311 - a mixture that repeats
         self._tell = tell
-        self._proxy = Proxy(site.bed.port)
+        self._proxy = Proxy(site.cluster.port)
         self._proxied: Process | None = None
         self._armed: Process | None = None
         self._generation = 0
@@ -102,7 +102,7 @@ class Chaos:
         await self._fill_up()
 
     async def _disarm(self) -> None:
-        """A scheduler whose step has not come yet would die of it when nobody mends any more."""
+        """A scheduler whose step has not come yet would die of it when no fault is repaired."""
         if self._armed is not None and self._armed is self._site.scheduler:
             await self._site.kill_scheduler()
         await self._mend()
@@ -145,12 +145,12 @@ class Chaos:
     async def _restart_broker(self) -> None:
         await self._site.stop_broker()
         await asyncio.sleep(self._choose.uniform(0.0, 2.0))
-        await self._site.bed.start_broker()
+        await self._site.cluster.start_broker()
 
     async def _kill_broker(self) -> None:
         await self._site.stop_broker(signal.SIGKILL)
         await asyncio.sleep(self._choose.uniform(0.0, 2.0))
-        await self._site.bed.start_broker()
+        await self._site.cluster.start_broker()
 
     def _behind_proxy(self) -> None:
         assert self._proxied is not None
@@ -186,7 +186,7 @@ class Chaos:
         self._choose.shuffle(order)
         for what in order:
             if what == "broker":
-                await self._site.bed.start_broker()
+                await self._site.cluster.start_broker()
             elif what == "scheduler":
                 await self._site.start_scheduler_soon()
             elif what == "workers":

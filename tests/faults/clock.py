@@ -11,7 +11,8 @@ import struct
 import time
 from pathlib import Path
 
-from tests.bed.process import ENTRY
+from routeq_mqtt.clock import SystemClock
+from tests.cluster.process import ENTRY
 
 VARIABLE = "ROUTEQ_TEST_CLOCK"
 _OFFSET = struct.Struct("d")
@@ -46,6 +47,7 @@ def obey(path: Path) -> None:
 
     time.time = lambda: true() + ahead()
     time.time_ns = lambda: true_ns() + int(ahead() * 1e9)
+    SystemClock.now = staticmethod(time.time)  # it has taken the true one already
 
 
 if __name__ == "__main__":

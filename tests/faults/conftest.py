@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import KINDS, Bed, mosquitto
-from tests.bed.recorder import Recorder
+from tests.cluster.cluster import KINDS, Cluster, mosquitto
+from tests.cluster.recorder import Recorder
 from tests.conftest import need_mosquitto
 from tests.faults.site import Site
 
 
 @asynccontextmanager
-async def _site(bed: Bed) -> AsyncIterator[Site]:
-    one = Site(bed)
+async def _site(cluster: Cluster) -> AsyncIterator[Site]:
+    one = Site(cluster)
     yield one
     one.keep_logs()
     one.ledger.close()
 
 
 @pytest.fixture
-async def site(bed: Bed) -> AsyncIterator[Site]:
-    async with _site(bed) as one:
+async def site(cluster: Cluster) -> AsyncIterator[Site]:
+    async with _site(cluster) as one:
         yield one
 
 
@@ -39,8 +39,8 @@ async def sites(tmp_path: Path, recorder: Recorder) -> AsyncIterator[list[Site]]
         for kind in KINDS:
             if kind == "embedded" or mosquitto() is not None:
                 (folder := tmp_path / kind).mkdir()
-                bed = Bed(kind, folder, recorder)
-                stack.push_async_callback(bed.close)
-                await bed.start_broker()
-                found.append(await stack.enter_async_context(_site(bed)))
+                cluster = Cluster(kind, folder, recorder)
+                stack.push_async_callback(cluster.close)
+                await cluster.start_broker()
+                found.append(await stack.enter_async_context(_site(cluster)))
         yield found

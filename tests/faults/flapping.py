@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from tests.bed.proxy import Proxy
+from tests.cluster.proxy import Proxy
 
 if TYPE_CHECKING:
-    from tests.bed.process import Process
+    from tests.cluster.process import Process
     from tests.faults.site import Site
 
 
@@ -51,7 +51,7 @@ def _started(line: dict[str, object], worker: Process) -> bool:
 
 async def flapping_minute(site: Site, *, cuts: int, every: float) -> list[float]:
     """Two workers, one of them behind the line that is cut; see `flap`."""
-    proxy = Proxy(site.bed.port)
+    proxy = Proxy(site.cluster.port)
     await proxy.start()
     try:
         await site.start_scheduler()

@@ -44,7 +44,7 @@ async def _dispatch(
         before = bus.sender.link.connection
         ledger.note("sending", key=key, confirm=options.confirm)
         try:
-            job_id = await bus.dispatch(
+            sent = await bus.dispatch(
                 job, queue=options.queue, confirm=options.confirm, delay=delay
             )
         except RouteqError as error:
@@ -54,7 +54,7 @@ async def _dispatch(
             continue
         cut = bus.sender.link.connection is not before or before is None
         ledger.note(
-            "sent", key=key, id=job_id, confirm=options.confirm, delayed=delay is not None, cut=cut
+            "sent", key=key, id=sent.id, confirm=options.confirm, delayed=delay is not None, cut=cut
         )
         return
 

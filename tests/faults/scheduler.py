@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from routeq_mqtt.cli.common import set_up_logging
-from routeq_mqtt.cli.signals import stopping
+from routeq_mqtt.cli.processes.signals import stopping
 from routeq_mqtt.scheduler.context import no_hook
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store import Store
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.scheduler.store.store import Store
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
 
 VARIABLE = "ROUTEQ_TEST_DIE_AT"

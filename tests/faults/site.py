@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bed.bed import Bed
-from tests.bed.process import Process
+from routeq_mqtt import Bus
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import Process
 from tests.faults import ledger as ledgers
+from tests.faults.jobs import Poison, Work
 from tests.faults.ledger import Ledger, Line
 from tests.faults.verdict import FORGETFUL, GAVE_UP, JOURNALED, Verdict, judge
 
@@ -19,23 +21,23 @@ _LOOK_EVERY = 0.05
 
 
 class Site:
-    """See the module."""
+    """A bus under faults: its processes and the ledger of its jobs."""
 
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        self.ledger = Ledger(bed.folder / "ledger.jsonl")
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.ledger = Ledger(cluster.folder / "ledger.jsonl")
         self.workers: list[Process] = []
         self.producers: list[Process] = []
         self.scheduler: Process | None = None
 
     @property
     def env(self) -> dict[str, str]:
-        return self.bed.env | {ledgers.VARIABLE: str(self.ledger.path)}
+        return self.cluster.env | {ledgers.VARIABLE: str(self.ledger.path)}
 
     # -- starting ------------------------------------------------------------------------------
 
     async def start_scheduler(self, *flags: str) -> Process:
-        self.scheduler = await self.bed.scheduler(*flags)
+        self.scheduler = await self.cluster.scheduler(*flags)
         return self.scheduler
 
     async def start_scheduler_soon(self) -> Process:
@@ -43,12 +45,12 @@ class Site:
         self.scheduler = await Process.cli(
             "scheduler", "scheduler", "--db", str(self.db), env=self.env
         )
-        self.bed.processes.append(self.scheduler)
+        self.cluster.processes.append(self.scheduler)
         return self.scheduler
 
     async def start_dying_scheduler(self, step: str, times: int = 1) -> Process:
         """One that kills itself when it comes to a step for the nth time."""
-        process = await self.bed.dying_scheduler(f"{step};{times}", **self.env)
+        process = await self.cluster.dying_scheduler(f"{step};{times}", **self.env)
         self.scheduler = process
         return process
 
@@ -60,7 +62,7 @@ class Site:
             "worker", "worker", "--queue", queues, "--app", "tests.faults.jobs",
             "--max-deliveries", "1000", *flags, env=env,
         )  # fmt: skip
-        self.bed.processes.append(process)
+        self.cluster.processes.append(process)
         self.workers.append(process)
         if online:
             await process.says("online")
@@ -71,7 +73,7 @@ class Site:
             f"producer {name}", sys.executable, "-m", "tests.faults.producer", "--name", name,
             *flags, env=self.env | {"ROUTEQ_TIMEOUT": "60"},
         )  # fmt: skip
-        self.bed.processes.append(process)
+        self.cluster.processes.append(process)
         self.producers.append(process)
         return process
 
@@ -86,7 +88,13 @@ class Site:
 
     @property
     def db(self) -> Path:
-        return self.bed.folder / "routeq.db"
+        return self.cluster.folder / "routeq.db"
+
+    async def send(self, bus: Bus, job: Work | Poison) -> None:
+        """Dispatch a job, and write down what was promised."""
+        self.ledger.note("sending", key=job.key, confirm="broker")
+        sent = await bus.dispatch(job)
+        self.ledger.note("sent", key=job.key, id=sent.id, confirm="broker", cut=False)
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -119,18 +127,18 @@ class Site:
         if number is signal.SIGTERM:
             self.fault("broker SIGTERM")
         else:
-            self.fault(JOURNALED if self.bed.shares_queue else FORGETFUL)
-        await self.bed.stop_broker(number)
+            self.fault(JOURNALED if self.cluster.shares_queue else FORGETFUL)
+        await self.cluster.stop_broker(number)
 
     async def power_cut(self) -> None:
         """Everything at once, kill -9."""
         assert self.scheduler is not None
-        assert self.bed.broker is not None
-        broker = self.bed.broker
+        assert self.cluster.broker is not None
+        broker = self.cluster.broker
         dying = [broker, self.scheduler, *self.workers, *self.producers]
         for process in dying:
             process.send(signal.SIGKILL)
-        self.fault(JOURNALED if self.bed.shares_queue else FORGETFUL)
+        self.fault(JOURNALED if self.cluster.shares_queue else FORGETFUL)
         self.fault("worker kill -9 with everything else", *self.workers)
         for process in dying:
             await process.ended()
@@ -139,8 +147,8 @@ class Site:
 
     def keep_logs(self) -> None:
         """What every process said, beside the ledger."""
-        for number, process in enumerate(self.bed.processes):
-            path = self.bed.folder / f"{number}-{process.name.replace(' ', '-')}.log"
+        for number, process in enumerate(self.cluster.processes):
+            path = self.cluster.folder / f"{number}-{process.name.replace(' ', '-')}.log"
             path.write_text(process.output)
 
     # -- reading -------------------------------------------------------------------------------

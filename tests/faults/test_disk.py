@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from routeq_mqtt import ConfigurationError
-from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt import ConfigurationError, DispatchTimeout
+from routeq_mqtt.scheduler.store.store import Store
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import Report
+from tests.edge import disks
 from tests.faults.at_once import at_once
 from tests.faults.site import Site
 
@@ -20,29 +20,8 @@ from tests.faults.site import Site
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 16 MB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all that is left; what takes it."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4_096))
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-    return ballast
+    with disks.small_disk(tmp_path / "disk", 16) as folder:
+        yield folder
 
 
 async def test_no_space_left_loses_nothing_and_mends_itself(site: Site, small_disk: Path) -> None:
@@ -52,17 +31,35 @@ async def test_no_space_left_loses_nothing_and_mends_itself(site: Site, small_di
     await site.start_producer("plain", "--rate", "50")
     await site.start_worker()
     await site.until("end", 50)
-    ballast = fill(small_disk)
+    ballast = disks.fill(small_disk)
     site.fault("disk full")
     await scheduler.says("cannot commit, jobs wait at the broker")
     await site.until("sent", site.count("sent") + 50)
     assert scheduler.running, scheduler.output
+    await _says_why(site.cluster)
     ballast.unlink()
+    # A checkpoint may make room for a commit or two meanwhile; each state is logged once.
+    await scheduler.says("commits again", times=scheduler.output.count("cannot commit"))
+    assert scheduler.output.count("cannot commit") < 5
     await site.end_producers()
     verdict = await site.settled()
     verdict.assert_sound()
     assert not verdict.doubled
     assert scheduler.running, scheduler.output
+
+
+async def _says_why(cluster: Cluster) -> None:
+    """Whoever asks for the scheduler is told what keeps it from work."""
+    why = "cannot commit: disk full"
+    code, output = await cluster.cli("health", "--scheduler")
+    assert (code, why in output) == (1, True), output
+    _, output = await cluster.cli("doctor", "--json")
+    assert why in output, output
+    async with cluster.bus() as bus:
+        with pytest.raises(DispatchTimeout, match=why):
+            await bus.dispatch(
+                Report(key="unconfirmed"), queue="nobody", confirm="stored", timeout=1
+            )
 
 
 async def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:

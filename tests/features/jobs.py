@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from routeq_mqtt import Fail, Job, Retry, batch_of
-from tests.bed.jobs import tell, wait_at
+from tests.cluster.jobs import tell, wait_at
 
 
 class Picky(Job):
@@ -176,6 +176,12 @@ class PerDevice(Job):
         if self.gate is not None:
             await wait_at(self.gate, self, key=self.key)
         await tell("ran", self, key=self.key, device=self.device)
+
+
+class Everywhere(PerDevice):
+    """One at a time for each device, in whichever queue."""
+
+    across_queues = True
 
 
 class Rated(Job):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from routeq_mqtt import Fail, Job
-from tests.bed.jobs import tell, wait_at
+from tests.cluster.jobs import tell, wait_at
 
 
 class Adds(Job):
@@ -15,6 +15,14 @@ class Adds(Job):
 
     async def handle(self) -> Any:
         return self.a + self.b
+
+
+class Returns(Job):
+    result_ttl = 60
+    value: Any
+
+    async def handle(self) -> Any:
+        return self.value
 
 
 class AddsLater(Adds):

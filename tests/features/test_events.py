@@ -7,15 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt import Fail, Job, JobEvent, on, remove_hook
-from routeq_mqtt.job.hooks import EVENTS
+from routeq_mqtt.jobs.hooks import EVENTS
 from routeq_mqtt.testing import MemoryBus
-from tests.bed.bed import Bed
-from tests.bed.jobs import Flaky, Gated, GivesUp
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import Flaky, Gated, GivesUp
+from tests.cluster.recorder import TIMEOUT
 from tests.features.result_jobs import TellsAndWaits
 
 if TYPE_CHECKING:
-    from routeq_mqtt.transport.seam import Message
+    from routeq_mqtt.transport.base import Message
 
 NAME = 'say "hé\\llo" \U0001f44b'
 WHY = 'no "quotes", no \\, no\nline'
@@ -61,7 +61,7 @@ async def test_events_are_json_whatever_is_in_them() -> None:
     assert WHY in failed["error"]
 
 
-async def test_what_happens_to_jobs_is_told_on_the_bus_and_to_the_program(bed: Bed) -> None:
+async def test_what_happens_to_jobs_is_told_on_the_bus_and_to_the_program(cluster: Cluster) -> None:
     """Every event that there is, from a program and a worker process."""
     told: dict[str, set[str]] = {}
     news = asyncio.Event()
@@ -73,18 +73,20 @@ async def test_what_happens_to_jobs_is_told_on_the_bus_and_to_the_program(bed: B
             told.setdefault(event["id"], set()).add(event["event"])
         news.set()
 
-    await bed.scheduler()
-    await bed.worker("default", "--app", "tests.bed.jobs", "--app", "tests.features.result_jobs")
+    await cluster.scheduler()
+    await cluster.worker(
+        "default", "--app", "tests.cluster.jobs", "--app", "tests.features.result_jobs"
+    )
     try:
-        async with bed.bus(events=True) as bus:
+        async with cluster.bus(events=True) as bus:
             await bus.sender.listen([bus.sender.topics.events("default")], take)
             tells = await bus.dispatch(TellsAndWaits())
             flaky = await bus.dispatch(Flaky(succeed_on=2))
             gives_up = await bus.dispatch(GivesUp())
             stopped = await bus.dispatch(Gated(key="stopped", gate="never"))
-            await bed.recorder.wait(lambda: "stopped" in bed.recorder.ran("waits"))
+            await cluster.recorder.wait(lambda: "stopped" in cluster.recorder.ran("waits"))
             await bus.cancel(stopped)
-            bed.recorder.open("told")
+            cluster.recorder.open("told")
             wanted = {
                 tells: {"dispatched", "started", "progress", "done"},
                 flaky: {"dispatched", "started", "retried", "done"},

@@ -1,4 +1,4 @@
-"""The example on each page of docs/features runs, and prints what the page says."""
+"""The examples in docs/features and the ported programs print what their pages say."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Bed
-from tests.bed.process import ROOT, Process
+from tests.cluster.cluster import Cluster
+from tests.cluster.process import ROOT, Process
 
-PAGES = sorted((ROOT / "docs" / "features").glob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = sorted([*(DOCS / "features").glob("*.md"), *DOCS.glob("from-*.md")])
 _FILE = re.compile(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OUTPUT = re.compile(r"^It prints:\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_QUEUES = re.compile(r'queue = "([\w-]+)"')
+_QUEUES = re.compile(r'queue ?= ?"([\w-]+)"')
 _FLAGS = re.compile(r"^Flags of the worker of this page: `(.*?)`$", re.MULTILINE)
 
 
@@ -33,18 +34,18 @@ def unpack(page: Path, folder: Path) -> tuple[dict[str, str], str, list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 async def test_the_example_of_a_page_prints_what_the_page_says(
-    bed: Bed, page: Path, tmp_path: Path
+    cluster: Cluster, page: Path, tmp_path: Path
 ) -> None:
     files, printed, flags = unpack(page, tmp_path)
-    env = bed.env | {
+    env = cluster.env | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "broker")])
     }
-    await bed.scheduler(**env)
+    await cluster.scheduler(**env)
     queues = {"default", *_QUEUES.findall(files["jobs.py"])}
     worker = await Process.cli(
         "worker", "worker", "--queue", ",".join(sorted(queues)), "--app", "jobs", *flags, env=env
     )
-    bed.processes.append(worker)
+    cluster.processes.append(worker)
     await worker.says("online")
     example = await Process.start("example", sys.executable, str(tmp_path / "example.py"), env=env)
     assert await example.ended() == 0, example.output

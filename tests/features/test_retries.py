@@ -8,10 +8,10 @@ import pytest
 
 from routeq_mqtt import Release
 from routeq_mqtt.errors import ConfigurationError, Retry
-from routeq_mqtt.job.job import Job
-from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.worker.policy import RetryPolicy, options_after, why_no_more
-from tests.bed.bed import Bed
+from routeq_mqtt.jobs.job import Job
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.worker.execute.retry_policy import RetryPolicy, options_after, why_no_more
+from tests.cluster.cluster import Cluster
 from tests.features.jobs import Bounded, Locked, Picky, Slow, UntilLater
 
 APP = ("--app", "tests.features.jobs")
@@ -26,40 +26,42 @@ APP = ("--app", "tests.features.jobs")
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Job) else None,
 )
-async def test_why_there_is_no_further_attempt(bed: Bed, job: Job, tries: int, reason: str) -> None:
-    await bed.scheduler()
-    await bed.worker("default", *APP)
-    async with bed.bus() as bus:
+async def test_why_there_is_no_further_attempt(
+    cluster: Cluster, job: Job, tries: int, reason: str
+) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", *APP)
+    async with cluster.bus() as bus:
         await bus.dispatch(job)
-        [record] = await bed.failed_records(bus, 1)
+        [record] = await cluster.failed_records(bus, 1)
     assert record["reason"] == reason
-    assert [event["attempt"] for event in bed.recorder.named("tried")] == [*range(1, tries + 1)]
+    assert [event["attempt"] for event in cluster.recorder.named("tried")] == [*range(1, tries + 1)]
 
 
-async def test_retry_until_ends_the_attempts_and_begins_anew_by_hand(bed: Bed) -> None:
-    await bed.scheduler()
-    await bed.worker("default", *APP)
-    async with bed.bus() as bus:
+async def test_retry_until_ends_the_attempts_and_begins_anew_by_hand(cluster: Cluster) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", *APP)
+    async with cluster.bus() as bus:
         job_id = await bus.dispatch(UntilLater())
-        [record] = await bed.failed_records(bus, 1)
+        [record] = await cluster.failed_records(bus, 1)
         assert record["reason"] == "retry_until"
-        events = bed.recorder.named("tried")
+        events = cluster.recorder.named("tried")
         assert len(events) > 3  # more than the default of max_tries
-        await bus.requests.call("failed.retry", ids=[job_id])
-        await bed.recorder.count("tried", len(events) + 2)
+        await bus.requests.call("failed.retry", ids=[job_id.id])
+        await cluster.recorder.count("tried", len(events) + 2)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1])
 @pytest.mark.parametrize("stored", [False, True])
-async def test_a_released_run_does_not_count(bed: Bed, delay: float, stored: bool) -> None:
-    await bed.scheduler()
-    await bed.worker("default", *APP)
-    async with bed.bus() as bus:
+async def test_a_released_run_does_not_count(cluster: Cluster, delay: float, stored: bool) -> None:
+    await cluster.scheduler()
+    await cluster.worker("default", *APP)
+    async with cluster.bus() as bus:
         await bus.dispatch(Locked(delay=delay), confirm="stored" if stored else "broker")
-        await bed.recorder.count("ran", 1)
+        await cluster.recorder.count("ran", 1)
         assert await bus.requests.call("failed.list") == []
-    times = [event["at"] for event in bed.recorder.named("tried")]
-    assert bed.recorder.ran() == {"[1, 1, 1]": 1}
+    times = [event["at"] for event in cluster.recorder.named("tried")]
+    assert cluster.recorder.ran() == {"[1, 1, 1]": 1}
     assert all(later - earlier >= delay for earlier, later in pairwise(times))
 
 

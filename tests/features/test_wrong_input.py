@@ -1,10 +1,12 @@
-"""What a new user gets wrong: each error names the thing, the value and the mend; nothing hangs."""
+"""What a new user gets wrong: each error names the thing, the value and the fix; nothing hangs."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -30,9 +32,10 @@ from routeq_mqtt import (
     every,
     middleware,
     on,
-    travels,
+    propagate,
 )
 from routeq_mqtt.testing import fake
+from routeq_mqtt.wire.checks import LATEST
 from tests.features.jobs import Part
 
 NOWHERE = "mqtt://127.0.0.1:1"
@@ -51,7 +54,7 @@ def call(function: Any, *args: Any, **more: Any) -> Callable[[], object]:
 
 
 def define(**body: Any) -> type[Job]:
-    return type("Mine", (Job,), body)
+    return type("Mine", (Job,), {"handle": lambda self: None, **body})
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,8 @@ def test_a_base_may_say_half_of_what_its_classes_say() -> None:
     class WholeOfTwo(BaseOfTwo):
         unique_for = 5
 
+        async def handle(self) -> None: ...
+
     assert WholeOfTwo.unique_until == "started"
 
 
@@ -104,11 +109,13 @@ def test_a_base_may_say_half_of_what_its_classes_say() -> None:
         (call(Exponential, jitter="no"), "jitter='no' must be True or False"),
         (call(Retry, delay="5"), "Retry: delay='5' must be 0 seconds or more"),
         (lambda: Release(float("inf")), "Release: delay=inf must be 0 seconds or more"),
+        (lambda: Release(True), "Release: delay=True must be 0 seconds or more"),
+        (call(Retry, delay=1e11), "Retry: delay=1.* must be 0 seconds or more.* at most"),
         (call(on("done"), 5), "on: 5 must be a function of a JobEvent"),
         (call(on("done"), takes_nothing), "must be a function of a JobEvent"),
         (call(on("done"), takes_a_job), "must be a plain function.* would never run"),
         (lambda: on("over"), r"no event 'over'; use .*, or @on\(\) for all"),
-        (call(travels, "tenant"), "travels: 'tenant' must be a contextvars.ContextVar"),
+        (call(propagate, "tenant"), "travels: 'tenant' must be a contextvars.ContextVar"),
         (call(chain, [Part(key="a"), Part(key="b")]), "is no job; name them one by one"),
         (call(chain, Part, Part), r"is no job; make one: Part\(…\)"),
         (call(chain), "chain: 0 jobs; name 1 to 500"),
@@ -155,10 +162,10 @@ def test_fields_by_place_are_told_their_names() -> None:
 
 def test_a_variable_travels_once() -> None:
     variable = ContextVar[str]("travels once")
-    travels(variable)
-    travels(variable)
+    propagate(variable)
+    propagate(variable)
     with pytest.raises(ConfigurationError, match="taken by another context variable"):
-        travels(ContextVar("another"), "travels once")
+        propagate(ContextVar("another"), "travels once")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +174,10 @@ def test_a_variable_travels_once() -> None:
         ({"run_at": "tomorrow"}, "run_at='tomorrow' must be a datetime or UTC epoch seconds"),
         ({"expires_at": "x"}, "expires_at='x' must be a datetime or UTC epoch seconds"),
         ({"delay": 1e12}, "delay=1000000000000.0 must be .* end before the year 10000"),
+        ({"delay": True}, "delay=True must be 0 seconds or more"),
+        ({"delay": LATEST - 1}, "delay=.* must be .* end before the year 10000"),
+        ({"run_at": True}, "run_at=True must be a datetime or UTC epoch seconds"),
+        ({"run_at": LATEST}, "run_at=.* must be a datetime or UTC epoch seconds"),
         ({"confirm": "stord"}, "confirm='stord' must be 'broker' or 'stored'"),
         ({"headers": "x"}, "headers='x' must be a map whose keys are texts"),
         ({"headers": {1: 2}}, "headers=.* must be a map whose keys are texts"),
@@ -180,6 +191,22 @@ async def test_a_dispatch_that_makes_no_sense_is_refused_before_it_is_sent(
     for bus in (Bus(NOWHERE), fake().__enter__()):
         with pytest.raises(ConfigurationError, match=error):
             await bus.dispatch(Part(key="a"), **asked)
+
+
+@pytest.mark.parametrize("when", [True, -1, LATEST - 1, float("inf"), float("nan")])
+async def test_later_takes_a_moment_before_the_year_10000(when: float) -> None:
+    for bus in (Bus(NOWHERE), fake().__enter__()):
+        with pytest.raises(ConfigurationError, match=r"delay=.* must be 0 seconds or more"):
+            await bus.later(when, Part(key="a"))
+    with pytest.raises(ConfigurationError, match=r"delay=.* must be 0 seconds or more"):
+        await Bus(NOWHERE).dispatch_named("Part", {}, delay=when)
+
+
+async def test_the_last_day_of_the_year_9999_is_a_moment() -> None:
+    with fake() as bus:
+        await bus.later(datetime(9999, 12, 30, tzinfo=UTC), Part(key="a"))
+        await bus.later(LATEST - time.time() - 3_600, Part(key="b"))
+        assert len(bus.dispatched) == 2
 
 
 async def test_what_a_bus_is_asked_for_is_looked_at_first() -> None:
@@ -216,9 +243,11 @@ async def test_a_broker_that_is_away_is_told_by_whatever_is_asked_for() -> None:
 
 
 async def test_nobody_waits_for_ever_for_a_result_that_is_not_kept() -> None:
-    handle = JobHandle("some", Bus(NOWHERE))
+    handle: JobHandle[object] = JobHandle("some", Bus(NOWHERE))
     handle.is_untold = True
-    with pytest.raises(NoResult, match="may end unheard: set result_ttl in its class"):
+    with pytest.raises(
+        NoResult, match=r"no result will be stored for job .*: set result_ttl in its class"
+    ):
         await handle.result()
 
 
@@ -240,3 +269,8 @@ async def test_a_job_that_exits_fails_and_its_worker_goes_on() -> None:
         'RuntimeError: handle() raised SystemExit("somebody\'s main function"); a job ends by '
         "return, or by raise Fail(…)"
     )
+
+
+def test_a_wrong_argument_of_a_bus_names_the_bus() -> None:
+    with pytest.raises(TypeError, match=r"^Bus\.__init__\(\) got an unexpected .* 'timeout'"):
+        Bus(timeout=3)  # type: ignore[call-arg]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from routeq_mqtt import Job, cron, every
-from tests.bed.jobs import tell
+from tests.cluster.jobs import tell
 
 
 @every(seconds=1)

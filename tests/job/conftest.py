@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routeq_mqtt.job import registry
+from routeq_mqtt.jobs import registry
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,15 @@ from contextvars import ContextVar
 
 import pytest
 
-from routeq_mqtt import ConfigurationError, Job, JobEvent, on, remove_hook, traceparent, travels
-from routeq_mqtt.job.codec import pack_job, to_envelope
-from routeq_mqtt.job.context import carried, restored
-from routeq_mqtt.job.hooks import EVENTS, fire, wanted
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt import ConfigurationError, Job, JobEvent, on, propagate, remove_hook, traceparent
+from routeq_mqtt.jobs.codec import pack_job, to_envelope
+from routeq_mqtt.jobs.context import carried, restored
+from routeq_mqtt.jobs.hooks import EVENTS, fire, wanted
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 seen: list[str] = []
 tenant: ContextVar[str] = ContextVar("test_tenant")
-travels(tenant)
+propagate(tenant)
 
 
 def note(event: JobEvent) -> None:
@@ -80,7 +80,7 @@ def test_an_event_that_there_is_not_is_refused() -> None:
 
 
 class Traced(Job):
-    pass
+    async def handle(self) -> None: ...
 
 
 def test_what_is_set_travels_in_the_headers_and_is_set_again() -> None:
@@ -103,6 +103,6 @@ def test_what_is_set_travels_in_the_headers_and_is_set_again() -> None:
 
 
 def test_two_variables_cannot_share_a_header() -> None:
-    travels(tenant)  # twice is once
+    propagate(tenant)  # twice is once
     with pytest.raises(ConfigurationError, match="header 'test_tenant' is taken"):
-        travels(ContextVar("another"), "test_tenant")
+        propagate(ContextVar("another"), "test_tenant")

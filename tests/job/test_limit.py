@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from routeq_mqtt.begun import Begun
-from routeq_mqtt.worker.limit import TimeLimit
+from routeq_mqtt.eager import EagerCoroutine
+from routeq_mqtt.worker.execute.timeout import PausableTimeout
 
 
 async def _for_ever() -> None:
@@ -15,9 +15,9 @@ async def _for_ever() -> None:
 
 
 async def test_a_run_that_takes_too_long_is_cancelled() -> None:
-    limit = TimeLimit(0.0)
+    limit = PausableTimeout(0.0)
     with pytest.raises(TimeoutError):
-        await limit.over(Begun(_for_ever()))
+        await limit.over(EagerCoroutine(_for_ever()))
     assert limit.expired
 
 
@@ -26,15 +26,15 @@ async def test_a_timeout_of_its_own_is_not_the_limit() -> None:
         await asyncio.sleep(0)
         raise TimeoutError("of a socket")
 
-    limit = TimeLimit(60.0)
+    limit = PausableTimeout(60.0)
     with pytest.raises(TimeoutError, match="of a socket"):
-        await limit.over(Begun(own()))
+        await limit.over(EagerCoroutine(own()))
     assert not limit.expired
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
 async def test_it_does_not_run_while_it_is_stopped(seconds: float) -> None:
-    limit = TimeLimit(seconds)
+    limit = PausableTimeout(seconds)
     turns: list[int] = []
 
     async def run() -> None:
@@ -44,25 +44,25 @@ async def test_it_does_not_run_while_it_is_stopped(seconds: float) -> None:
         for turn in range(50):  # each a turn of the loop in which the limit would have struck
             await asyncio.sleep(0)
             turns.append(turn)
-        limit.go_on()
+        limit.call_next()
         await asyncio.Future()
 
     with pytest.raises(TimeoutError):
-        await limit.over(Begun(run()))
+        await limit.over(EagerCoroutine(run()))
     assert len(turns) == 50
     assert limit.expired
 
 
 async def test_without_a_limit_nothing_runs() -> None:
-    limit = TimeLimit(None)
+    limit = PausableTimeout(None)
     limit.stop()
-    limit.go_on()
+    limit.call_next()
 
     async def run() -> int:
         limit.stop()
         await asyncio.sleep(0)
-        limit.go_on()
+        limit.call_next()
         return 3
 
-    assert await limit.over(Begun(run())) == 3
+    assert await limit.over(EagerCoroutine(run())) == 3
     assert not limit.expired

@@ -7,25 +7,25 @@ from collections.abc import Iterator
 import pytest
 
 from routeq_mqtt import ConfigurationError, Job, middleware, remove_middleware
-from routeq_mqtt.job.middleware import Handler, around, wrapped
+from routeq_mqtt.jobs.middleware import Handler, around, wrapped
 from routeq_mqtt.testing import fake
 
 seen: list[str] = []
 
 
-async def first(job: Job, go_on: Handler) -> object:
+async def first(job: Job, call_next: Handler) -> object:
     seen.append("first in")
-    value = await go_on(job)
+    value = await call_next(job)
     seen.append("first out")
     return value
 
 
-async def second(job: Job, go_on: Handler) -> object:
+async def second(job: Job, call_next: Handler) -> object:
     seen.append("second in")
-    return f"<{await go_on(job)}>"
+    return f"<{await call_next(job)}>"
 
 
-async def stops(job: Job, go_on: Handler) -> object:
+async def stops(job: Job, call_next: Handler) -> object:
     return "stopped"
 
 
@@ -47,6 +47,8 @@ async def test_the_middleware_of_all_jobs_stands_outside_of_a_class_s_own() -> N
     class Wrapped(Job):
         middleware = (second,)
 
+        async def handle(self) -> None: ...
+
     middleware(first)
     middleware(first)  # twice is once
     assert around(Wrapped) == (first, second)
@@ -61,7 +63,7 @@ async def test_one_that_does_not_go_on_keeps_the_job_from_running() -> None:
 
 def test_most_jobs_have_none() -> None:
     class Bare(Job):
-        pass
+        async def handle(self) -> None: ...
 
     assert around(Bare) == ()
 
@@ -70,12 +72,16 @@ def test_what_is_no_coroutine_function_is_refused_where_it_is_written() -> None:
     with pytest.raises(ConfigurationError, match=r"Plain: middleware: .*async def middleware"):
 
         class Plain(Job):
-            middleware = [lambda job, go_on: None]  # type: ignore[list-item,return-value]
+            middleware = [lambda job, call_next: None]  # type: ignore[list-item,return-value]
+
+            async def handle(self) -> None: ...
 
     with pytest.raises(ConfigurationError, match="must be a list of coroutine functions"):
 
         class Alone(Job):
             middleware = first  # type: ignore[assignment]
+
+            async def handle(self) -> None: ...
 
     with pytest.raises(ConfigurationError, match="middleware: 7 must be a coroutine function"):
         middleware(7)  # type: ignore[type-var]
@@ -83,19 +89,21 @@ def test_what_is_no_coroutine_function_is_refused_where_it_is_written() -> None:
 
 def test_an_object_with_an_async_call_will_do() -> None:
     class Limiter:
-        async def __call__(self, job: Job, go_on: Handler) -> object:
-            return await go_on(job)
+        async def __call__(self, job: Job, call_next: Handler) -> object:
+            return await call_next(job)
 
     limiter = Limiter()
 
     class Limited(Job):
         middleware = [limiter]
 
+        async def handle(self) -> None: ...
+
     assert around(Limited) == (limiter,)
 
 
-async def forgets_to_wait(job: Job, go_on: Handler) -> object:
-    return go_on(job)
+async def forgets_to_wait(job: Job, call_next: Handler) -> object:
+    return call_next(job)
 
 
 class Forgotten(Job):

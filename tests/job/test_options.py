@@ -8,15 +8,16 @@ import pytest
 
 from routeq_mqtt import ConfigurationError, DuplicateJobName, Exponential, Job, UnknownJob
 from routeq_mqtt.errors import Retry
-from routeq_mqtt.job import registry
-from routeq_mqtt.job.backoff import seconds_before
-from routeq_mqtt.job.codec import to_envelope
-from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.worker.policy import RetryPolicy
+from routeq_mqtt.jobs import registry
+from routeq_mqtt.jobs.backoff import seconds_before
+from routeq_mqtt.jobs.codec import to_envelope
+from routeq_mqtt.jobs.job import data_of
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.worker.execute.retry_policy import RetryPolicy
 
 
 def define(**body: Any) -> type[Job]:
-    return type("Mine", (Job,), body)
+    return type("Mine", (Job,), {"handle": lambda self: None, **body})
 
 
 def policy(
@@ -38,7 +39,7 @@ def test_the_defaults_are_laravels() -> None:
         ("queue", "a+", r"must not contain '\+'"),
         ("queue", "#", "must not contain '#'"),
         ("queue", "$x", r"must not contain '\$'"),
-        ("queue", None, "must be a text"),
+        ("queue", None, "must be a non-empty string"),
         ("max_tries", 0, "a whole number, 1 or more"),
         ("max_tries", 2.0, "a whole number, 1 or more"),
         ("max_tries", True, "a whole number, 1 or more"),
@@ -81,12 +82,17 @@ def test_attributes_of_ones_own_are_left_alone() -> None:
 
         def timeouts(self) -> None: ...
 
-    assert Fine().data() == {}
+        async def handle(self) -> None: ...
+
+    assert data_of(Fine()) == {}
 
 
-@pytest.mark.parametrize("name", ["queue", "timeout", "job_id", "attempts", "handle", "failed"])
+@pytest.mark.parametrize(
+    "name",
+    ["job_id", "attempts", "headers", "handle", "failed", "release", "unique_key", "rate_key"],
+)
 def test_a_field_cannot_have_the_name_of_what_every_job_has(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"Mine: a field cannot be called '{name}'"):
+    with pytest.raises(ConfigurationError, match=f"Mine: '{name}' is a reserved job attribute"):
         define(__annotations__={name: int})
 
 
@@ -99,6 +105,8 @@ def test_options_are_inherited() -> None:
     class Report(Slow):
         max_tries = 1
 
+        async def handle(self) -> None: ...
+
     assert (Report.timeout, Report.queue, Report.max_tries) == (600, "slow", 1)
     assert policy(Report, timeout=5, max_tries=9) == RetryPolicy(600, 1, 0)
 
@@ -108,11 +116,13 @@ def test_options_of_one_job_travel_and_beat_everything() -> None:
         timeout = 600
         text: str = "x"
 
+        async def handle(self) -> None: ...
+
     job = Mine()
-    job.max_tries = 5  # type: ignore[misc]
-    job.timeout = None  # type: ignore[misc, assignment]
-    job.queue = "other"  # type: ignore[misc]
-    job.backoff = (1, 2)  # type: ignore[misc]
+    job.max_tries = 5
+    job.timeout = None  # type: ignore[assignment]
+    job.queue = "other"
+    job.backoff = (1, 2)
     envelope = Envelope.decode(to_envelope(job, now=1.0).encode())
     assert envelope.data == {"text": "x"}
     assert (envelope.max_tries, envelope.timeout, envelope.queue) == (5, 0, "other")
@@ -192,10 +202,16 @@ def test_two_classes_with_one_name_are_an_error_that_names_both() -> None:
     class One(Job):
         name = "same"
 
-    with pytest.raises(DuplicateJobName, match=r"'same' is taken by .*One; give .*Two another"):
+        async def handle(self) -> None: ...
+
+    with pytest.raises(
+        DuplicateJobName, match=r"'same' is taken by .*One .*; give .*Two .*another"
+    ):
 
         class Two(Job):
             name = "same"
+
+            async def handle(self) -> None: ...
 
     assert registry.lookup("same") is One
 
@@ -204,22 +220,26 @@ def test_a_subclass_does_not_inherit_its_bases_wire_name() -> None:
     class Sender(Job):
         name = "send"
 
+        async def handle(self) -> None: ...
+
     class Resender(Sender): ...
 
     assert Resender.name == "Resender"
 
 
 def test_the_same_class_again_replaces_itself() -> None:
-    source = "from routeq_mqtt import Job\nclass Again(Job):\n    version = {}\n"
+    source = (
+        "from routeq_mqtt import Job\nclass Again(Job):\n    version = {}\n    handle = print\n"
+    )
     for version in (1, 2):
         exec(source.format(version), {"__name__": "a_module"})  # noqa: S102 - as a reload does
     assert registry.lookup("Again").version == 2  # type: ignore[attr-defined]
 
 
 def test_the_same_class_of_another_module_is_an_error() -> None:
-    source = "from routeq_mqtt import Job\nclass Again(Job): ...\n"
+    source = "from routeq_mqtt import Job\nclass Again(Job): handle = print\n"
     exec(source, {"__name__": "module_one"})  # noqa: S102
-    with pytest.raises(DuplicateJobName, match=r"module_one\.Again; give module_two\.Again"):
+    with pytest.raises(DuplicateJobName, match=r"module_one\.Again .*; give module_two\.Again"):
         exec(source, {"__name__": "module_two"})  # noqa: S102
 
 
@@ -229,6 +249,42 @@ def test_an_unknown_name_is_told_which_come_close() -> None:
         registry.lookup("send_emial")
 
 
-async def test_handle_must_be_written() -> None:
-    with pytest.raises(NotImplementedError, match="Mine does not define handle"):
-        await define()().handle()
+def test_handle_must_be_written() -> None:
+    with pytest.raises(ConfigurationError, match=r"^Mine has no handle\(\): define `async def"):
+        type("Mine", (Job,), {})
+    base = type("Base", (Job,), {"abstract": True})
+    with pytest.raises(ConfigurationError, match=r"^Child has no handle"):
+        type("Child", (base,), {})
+
+
+def test_handle_may_come_from_a_mixin() -> None:
+    class Handles:
+        async def handle(self) -> int:
+            return 5
+
+    class Mixed(Handles, Job): ...
+
+    assert registry.lookup("Mixed") is Mixed
+
+
+@pytest.mark.parametrize("name", ["release", "unique_key", "rate_key", "concurrency_key"])
+def test_a_field_cannot_take_the_place_of_a_method(name: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"'{name}' is a reserved job attribute|must be a method"
+    ):
+        type("Shadows", (Job,), {"__annotations__": {name: str}})
+
+
+def test_the_default_key_depends_on_the_data_alone() -> None:
+    one = {"a": 1, "b": {"x", "y", "z"}, "c": [{"d": 1, "e": 2}]}
+    other = {"c": [{"e": 2, "d": 1}], "b": {"z", "y", "x"}, "a": 1}
+    assert KeyedByAll(values=one).unique_key() == KeyedByAll(values=other).unique_key()
+    assert KeyedByAll(values=one).unique_key() != KeyedByAll(values={**one, "a": 2}).unique_key()
+    assert KeyedByAll(values={"a": [1]}).unique_key() != KeyedByAll(values={"a": (1,)}).unique_key()
+
+
+class KeyedByAll(Job):
+    unique_for = 60
+    values: dict[str, Any]
+
+    async def handle(self) -> None: ...

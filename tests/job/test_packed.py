@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from routeq_mqtt.errors import ConfigurationError, PackingError
-from routeq_mqtt.job.codec import pack_job, to_envelope
-from routeq_mqtt.job.job import Job
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.jobs.codec import pack_job, to_envelope
+from routeq_mqtt.jobs.job import Job
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 
 class Packed(Job):
@@ -17,19 +17,23 @@ class Packed(Job):
     to: str
     weight: float = 1.5
 
+    async def handle(self) -> None: ...
+
 
 class PackedBare(Job):
-    pass
+    async def handle(self) -> None: ...
 
 
 class PackedUntil(Job):
     retry_until = 60
 
+    async def handle(self) -> None: ...
+
 
 def with_options() -> Job:
     job = Packed(to="b")
-    job.max_tries = 7  # type: ignore[misc]
-    job.backoff = (1, 2)  # type: ignore[misc]
+    job.max_tries = 7
+    job.backoff = (1, 2)
     return job
 
 
@@ -50,6 +54,6 @@ def test_what_cannot_travel_is_named() -> None:
     with pytest.raises(TypeError, match="no job"):
         pack_job("a text", now=1.0)  # type: ignore[arg-type]
     wrong = Packed(to="a")
-    wrong.max_tries = 0  # type: ignore[misc]
+    wrong.max_tries = 0
     with pytest.raises(ConfigurationError, match="max_tries"):
         pack_job(wrong, now=1.0)

@@ -16,7 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
+from routeq_mqtt.topics import Sharing
 from tests.model.plan import make_plan
 from tests.model.world import Verdict, run_world
 
@@ -33,13 +35,13 @@ class Report:
     error: str = ""
 
 
-def run_seed(seed: int, *, still: bool = False) -> Report:
+def run_seed(seed: int, *, still: bool = False, sharing: Sharing = "auto") -> Report:
     """One run in a folder of its own, in memory where that is possible."""
     folder = Path(
         tempfile.mkdtemp(prefix="routeq-model-", dir=_MEMORY if _MEMORY.is_dir() else None)
     )
     try:
-        verdict = run_world(seed, make_plan(seed, still=still), folder)
+        verdict = run_world(seed, make_plan(seed, still=still, sharing=sharing), folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, its seed must be told
         return Report(seed, Verdict(), "", f"{type(error).__name__}: {error}")
     finally:
@@ -54,7 +56,7 @@ def show(report: Report, *, trace: bool) -> None:
     if trace:
         print("\n".join(verdict.trace))
     plan = make_plan(report.seed)
-    kind = "5" if plan.truthful else "5 untruthful" if plan.mqtt5 else "3.1.1"
+    kind = "5" if plan.reports_no_subscribers else "5 untruthful" if plan.mqtt5 else "3.1.1"
     print(
         f"seed={report.seed} mqtt={kind} jobs={verdict.jobs} runs={verdict.runs} "
         f"lost={verdict.lost} stuck={verdict.stuck} doubled={verdict.doubled} "
@@ -72,6 +74,7 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happened in each run")
     parser.add_argument("--log", action="store_true", help="show the library's own log")
     parser.add_argument("--still", action="store_true", help="never set the wall clock")
+    parser.add_argument("--sharing", choices=get_args(Sharing), default="auto")
     options = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG if options.log else logging.CRITICAL + 1)
     sys.unraisablehook = lambda unraisable: None  # coroutines of killed processes
@@ -82,7 +85,7 @@ def main() -> int:
     faults: Counter[str] = Counter()
     digest = hashlib.sha256()
     with ProcessPoolExecutor(options.processes) as pool:
-        one = partial(run_seed, still=options.still)
+        one = partial(run_seed, still=options.still, sharing=options.sharing)
         run = map(one, seeds) if options.processes == 1 else pool.map(one, seeds, chunksize=20)
         for report in run:
             verdict = report.verdict

@@ -28,7 +28,7 @@ class Work(Job):
 
     async def handle(self) -> None:
         world = WORLDS[-1]
-        run = world.started(str(self.job_id), self.attempts)
+        run = world.started(str(self.job_id), self.attempts, self.key)
         await asyncio.sleep(self.seconds)
         if self.hopeless:
             world.again(run)  # the failed record is on its way as a retry would be

@@ -55,7 +55,7 @@ class Process:
         if self._stopped is None:
             self._stopped = []
 
-    def go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def call_next(self, loop: asyncio.AbstractEventLoop) -> None:
         """SIGCONT."""
         waiting, self._stopped = self._stopped or [], None
         for context, callback, args in waiting:
@@ -100,7 +100,7 @@ class _Task(_Numbered, asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """See the module."""
+    """An event loop whose time jumps to the next event."""
 
     def __init__(self) -> None:
         self.now = 0.0

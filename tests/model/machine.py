@@ -12,11 +12,11 @@ from typing import Any
 import aiosqlite
 
 from routeq_mqtt.errors import UnreadableMessage
-from routeq_mqtt.scheduler.lock import FileLock
-from routeq_mqtt.testing.broker import MemoryBroker
-from routeq_mqtt.testing.transport import MemoryConnection, MemoryTransport
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.testing.memory.broker import MemoryBroker
+from routeq_mqtt.testing.memory.transport import MemoryConnection, MemoryTransport
+from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from tests.model.loop import VirtualLoop
 
 EPOCH = 1_700_000_000.0
@@ -113,13 +113,13 @@ class Sockets(MemoryTransport):
     """The connections of one process.
 
     Attributes:
-        unsure: ids of jobs that were published on a connection which broke before the PUBACK.
+        unconfirmed: ids of jobs that were published on a connection which broke before the PUBACK.
     """
 
-    def __init__(self, broker: MemoryBroker, rng: Random, unsure: set[str]) -> None:
+    def __init__(self, broker: MemoryBroker, rng: Random, unconfirmed: set[str]) -> None:
         super().__init__(broker)
         self._rng = rng
-        self._unsure = unsure
+        self._unsure = unconfirmed
         self.connections: list[MemoryConnection] = []
         self.keep_alive: dict[str, int] = {}
 
@@ -133,7 +133,7 @@ class Sockets(MemoryTransport):
 
     def make(self, options: ConnectOptions, on_message: OnMessage) -> MemoryConnection:
         connection = Watched(self, options, on_message, mqtt5=self.broker.options.mqtt5)
-        connection.unsure = self._unsure
+        connection.unconfirmed = self._unsure
         return connection
 
     def crash(self) -> None:
@@ -147,7 +147,7 @@ class Sockets(MemoryTransport):
 class Watched(MemoryConnection):
     """Notes the jobs whose publisher cannot know whether they arrived."""
 
-    unsure: set[str]
+    unconfirmed: set[str]
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
@@ -160,6 +160,6 @@ class Watched(MemoryConnection):
     def _note(self, done: asyncio.Future[int], payload: bytes) -> None:
         if done.cancelled() or done.exception() is not None:
             try:
-                self.unsure.add(str(Envelope.decode(payload).id))
+                self.unconfirmed.add(str(Envelope.decode(payload).id))
             except UnreadableMessage:
                 return

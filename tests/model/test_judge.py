@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from routeq_mqtt.transport.seam import ConnectOptions
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.transport.base import ConnectOptions
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from tests.model.loop import Process, VirtualLoop
 from tests.model.machine import Disk, Sockets
 from tests.model.stories import plan

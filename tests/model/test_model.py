@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 FOUND = (
     15,
@@ -64,8 +64,8 @@ def test_no_job_is_lost_in_a_few_runs() -> None:
 
 
 @pytest.mark.slow
-def test_no_job_is_lost_in_200_runs() -> None:
-    assert "bad=0" in model("--runs", "200", "--seed", "0", "--processes", "2")
+def test_no_job_is_lost_in_100_runs() -> None:
+    assert "bad=0" in model("--runs", "100", "--seed", "0", "--processes", "2")
 
 
 @pytest.mark.slow
@@ -89,3 +89,7 @@ def test_a_seed_does_the_same_behind_another_one() -> None:
         "first = run_seed(501).digest; run_seed(500); print(first == run_seed(501).digest)"
     )
     assert python("-c", program) == "True\n"
+
+
+def test_no_job_is_lost_in_a_few_runs_where_the_scheduler_deals() -> None:
+    assert "bad=0" in model("--runs", "6", "--seed", "1000", "--sharing", "scheduler")

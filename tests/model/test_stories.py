@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 
 GAVE_UP = "gave up on an outcome, the job runs again"
 

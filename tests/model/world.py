@@ -22,26 +22,38 @@ from typing import Any
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning, UnreadableMessage
-from routeq_mqtt.scheduler.calendar import STEP as UNNOTICED
-from routeq_mqtt.scheduler.database import Database
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store import Store
-from routeq_mqtt.settings import Settings
-from routeq_mqtt.testing import BrokerOptions, MemoryBroker
+from routeq_mqtt.scheduler.store.database import Database
+from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.store import Store
+from routeq_mqtt.scheduler.upkeep.clock_jumps import STEP as UNNOTICED
+from routeq_mqtt.settings.settings import Settings
+from routeq_mqtt.testing import BrokerOptions
+from routeq_mqtt.topics import Topics
 from routeq_mqtt.wire import ids
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
+from tests.model.devices import CountingBroker, Devices
 from tests.model.jobs import WORLDS, Work
 from tests.model.loop import PROCESS, Process, VirtualLoop
 from tests.model.machine import Disk, Sockets, VirtualClock
-from tests.model.plan import CALM, STEP, Fault, Plan, Sending
+from tests.model.plan import CALM, STEP, WIPE, Fault, Plan, Sending
 
 SETTLED_AFTER = 150.0
 """Seconds after the last fault by which every job must have ended."""
 
+SENDERS = ("producer", "device")
+
 _SAVE_EVERY = 1.0
+
+_TRIPS = 50
+"""Most trips through the network that a job takes, its retries included."""
+
+_LOOKS_EVERY = 5.0
+"""Seconds between two looks of mosquitto at who is silent: the scheduler may adopt a worker whose
+connection it still takes for open."""
 
 _INSTANT = 0.001
 _IN_TIME = 60.0
@@ -61,6 +73,7 @@ class Run:
     at: float
     done_at: float | None = None
     again_at: float | None = None
+    key: str = ""
 
     def __str__(self) -> str:
         return f"{self.process.name}@{self.at:.3f} attempt {self.attempt}"
@@ -87,7 +100,7 @@ class Verdict:
         lost: accepted jobs that neither ran nor failed.
         stuck: rows of jobs that the scheduler still waits for.
         doubled: jobs that ran more often than the allowed causes explain.
-        crashed: workers and schedulers that ended by an error of their own.
+        crashed: programs that ended by an error of their own.
         untimely: jobs that began before their delay was over, or long after that.
     """
 
@@ -107,7 +120,7 @@ class Verdict:
 
 
 class World:
-    """See the module."""
+    """One run of the model and its outcome."""
 
     def __init__(self, seed: int, plan: Plan, folder: Path, loop: VirtualLoop) -> None:
         self.rng = Random(f"world {seed}")
@@ -115,21 +128,29 @@ class World:
         self.loop = loop
         self.clock = VirtualClock(loop)
         self.db = folder / "routeq.db"
-        self.broker = MemoryBroker(
-            BrokerOptions(mqtt5=plan.mqtt5, truthful=plan.truthful, delay=self._delay),
+        self.broker = CountingBroker(
+            BrokerOptions(
+                mqtt5=plan.mqtt5,
+                reports_no_subscribers=plan.reports_no_subscribers,
+                shares=plan.sharing != "scheduler",
+                delay=self._delay,
+                packet_ids=plan.packet_ids,
+            ),
             clock=self.clock,
         )
         self.verdict = Verdict()
         self.programs: list[Program] = []
         self.accepted: dict[str, tuple[Sending, float]] = {}
         self.runs: list[Run] = []
-        self.unsure: set[str] = set()
+        self.unconfirmed: set[str] = set()
         self.saves: list[float] = [0.0]
         self.broker_kills: list[tuple[float, float]] = []
+        self.wipes: list[float] = []
         self.hurt: dict[str, list[float]] = {}
         self.gave_up: set[tuple[str, str, int]] = set()
         self.unnoticed = 0.0
         self.over = False
+        self.devices = Devices(self)
         self._names: Counter[str] = Counter()
 
     def _delay(self) -> float:
@@ -142,10 +163,10 @@ class World:
 
     # -- jobs ----------------------------------------------------------------------------------
 
-    def started(self, job_id: str, attempt: int) -> Run:
+    def started(self, job_id: str, attempt: int, key: str) -> Run:
         process = PROCESS.get()
         assert process is not None
-        run = Run(job_id, attempt, process, self.loop.now)
+        run = Run(job_id, attempt, process, self.loop.now, key=key)
         self.runs.append(run)
         self.note(f"{process.name} starts {job_id[-6:]} attempt {attempt}")
         return run
@@ -164,8 +185,8 @@ class World:
         """Start a process; one that ends by itself is started again a second later."""
         self._names[kind] += 1
         process = Process(f"{kind}{self._names[kind]}")
-        unsure = set() if kind == "scheduler" else self.unsure
-        sockets = Sockets(self.broker, self.rng, unsure)
+        unconfirmed = set() if kind == "scheduler" else self.unconfirmed
+        sockets = Sockets(self.broker, self.rng, unconfirmed)
         clock = VirtualClock(self.loop)
         clock.skew = self.clock.skew
         program = Program(kind, process, sockets, Disk(self._delay), clock)
@@ -189,7 +210,7 @@ class World:
             self._note_end(program, error)
             program.disk.crash()
             program.sockets.crash()
-            if not self.over and program.kind != "producer":
+            if not self.over and program.kind not in SENDERS:
                 self.loop.call_later(1.0, self._again, program.kind)
 
     def _note_end(self, program: Program, error: BaseException | None) -> None:
@@ -198,8 +219,9 @@ class World:
             for session in program.sockets.keep_alive:
                 held = ((program.process.name, *job) for job in self._held(session))
                 self.gave_up.update(held)
-        refused = isinstance(error, SchedulerRunning | ConfigurationError)  # another one works
-        if error is not None and program.kind != "producer" and not refused:
+        # A sender may give up on its broker; of schedulers another one works.
+        expected = RouteqError if program.kind in SENDERS else SchedulerRunning | ConfigurationError
+        if error is not None and not isinstance(error, expected):
             self.verdict.crashed.append(f"{program.process.name}: {error!r}")
 
     def _has_scheduler(self) -> bool:
@@ -236,16 +258,17 @@ class World:
         return self.rng.choice(found) if found else None
 
     async def _scheduler(self, program: Program) -> None:
-        async def open_store(path: Path) -> Store:
+        async def open_store(path: Path, held: FileLock | None) -> Store:
             disk = program.disk
             database = await Database.open(
-                path, connect=disk.connect, lock_file=disk.lock, threads=False
+                path, connect=disk.connect, lock_file=disk.lock, held=held, threads=False
             )
             return Store(database)
 
         program.service = Scheduler(
             program.sockets,
             SchedulerOptions(db=self.db),
+            topics=Topics(sharing=self.plan.sharing),
             clock=program.clock,
             open_store=open_store,
         )
@@ -284,12 +307,15 @@ class World:
             due = {"run_at": clock.now() + one.delay}
         confirm: Any = one.confirm
         try:
-            job_id = await bus.dispatch(job, queue=one.queue, confirm=confirm, **due)
+            sent = await bus.dispatch(job, queue=one.queue, confirm=confirm, **due)
         except RouteqError as error:
             self.note(f"dispatch of job {number} failed: {error!r}")
             return
-        self.accepted[job_id] = (one, self.loop.now)
-        self.note(f"accepted {job_id[-6:]} {one}")
+        self.accepted[sent.id] = (one, self.loop.now)
+        self.note(f"accepted {sent.id[-6:]} {one}")
+
+    async def _device(self, program: Program) -> None:
+        await self.devices.send(program.sockets)
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -299,7 +325,7 @@ class World:
         self.verdict.faults[fault.kind] += 1
         verb, _, victim = fault.kind.partition(" ")
         if victim == "broker":
-            await self._broker_down(fault, polite=verb == "restart")
+            await self._broker_down(fault, verb)
         elif verb == "cut":
             self._cut()
         elif fault.kind == STEP:
@@ -328,11 +354,12 @@ class World:
             program.service.stop()
 
     async def _do_freeze(self, program: Program, fault: Fault) -> None:
-        """SIGSTOP; the broker gives it up after 1.5 times its keep-alive."""
+        """SIGSTOP; the broker gives it up after 1.5 times its keep-alive, or when it looks next."""
         program.process.stop()
         self._hurt(program)
+        looks = self.rng.uniform(0.0, _LOOKS_EVERY)
         timers = [
-            self.loop.call_later(1.5 * keep_alive, self.broker.time_out, client)
+            self.loop.call_later(1.5 * keep_alive + looks, self.broker.time_out, client)
             for client, keep_alive in program.sockets.keep_alive.items()
         ]
         await asyncio.sleep(fault.lasts)
@@ -340,7 +367,7 @@ class World:
             timer.cancel()
         self._hurt(program)
         self.note(f"{program.process.name} goes on")
-        program.process.go_on(self.loop)
+        program.process.call_next(self.loop)
 
     def _set_clock(self, fault: Fault) -> None:
         """Everybody's, who shares one machine; one process' alone, which has one of its own."""
@@ -361,10 +388,15 @@ class World:
             self.note(f"the connection of {client} is cut")
             self.broker.cut(client, up=self.rng.randint(0, 3), down=self.rng.randint(0, 3))
 
-    async def _broker_down(self, fault: Fault, *, polite: bool) -> None:
+    async def _broker_down(self, fault: Fault, verb: str) -> None:
         if not self.broker.running:
             return
-        if polite:
+        if verb == "wipe":
+            self.devices.wiped()
+            self.broker.stop()
+            self.wipes.append(self.loop.now + fault.lasts)
+            self.saves.append(self.loop.now)
+        elif verb == "restart":
             self.broker.stop()
             self.saves.append(self.loop.now)
         else:
@@ -372,7 +404,7 @@ class World:
             # What is acknowledged until it runs again was so before: the PUBACK was on its way.
             self.broker_kills.append((self.saves[-1], self.loop.now + fault.lasts))
         await asyncio.sleep(fault.lasts)
-        self.broker.start()
+        self.broker.start(empty=fault.kind == WIPE)
         self.note("the broker runs again")
 
     async def _save(self) -> None:
@@ -391,6 +423,8 @@ class World:
         for _ in range(self.plan.workers):
             self.spawn("worker")
         self.spawn("producer")
+        if self.plan.bursts:
+            self.spawn("device")
         saving = asyncio.create_task(self._save())
         await asyncio.gather(*(self._do(fault) for fault in self.plan.faults))
         await asyncio.sleep(max(0.0, CALM - self.loop.now))
@@ -399,7 +433,9 @@ class World:
         self.spawn("worker")
         self.note("from now on everything works")
         await self._settle_clocks()
-        deadline = self.loop.now + SETTLED_AFTER
+        messages = len(self.plan.sendings) + sum(burst.number for burst in self.plan.bursts)
+        # One slot takes them one after the other; each costs some trips through the network.
+        deadline = self.loop.now + SETTLED_AFTER + messages * _TRIPS * self.plan.latency
         while self.loop.now < deadline and not self._judge():
             await asyncio.sleep(1.0)
         self.over = True
@@ -432,8 +468,10 @@ class World:
     def _look_at_the_jobs(self) -> bool:
         ended = {run.job_id for run in self.runs if run.done_at is not None}
         rows: list[str] = []
+        devices = self.devices.lost(None)
         if self.db.exists():
             with contextlib.closing(sqlite3.connect(self.db)) as db:
+                devices = self.devices.lost(db)
                 ended.update(row[0] for row in db.execute("SELECT id FROM failed"))
                 rows = [
                     f"{row[0][-6:]} {row[1]} attempt {row[2]}"
@@ -444,17 +482,22 @@ class World:
             for job_id, (one, at) in self.accepted.items()
             if job_id not in ended and not self._forgotten(job_id, one, at)
         ]
+        self.verdict.lost += devices
         self.verdict.stuck = rows
-        return not self.verdict.lost and not rows and self.some("producer") is None
+        return not (self.verdict.lost or rows or any(self.some(kind) for kind in SENDERS))
 
     def _forgotten(self, job_id: str, one: Sending, at: float) -> bool:
         """It, or its retry, was only in the broker's memory when that was killed.
 
         The price of the default `confirm`; a job that is stored has none.
         """
-        sent = [at, *(run.again_at for run in self.runs if run.job_id == job_id and run.again_at)]
+        runs = [run for run in self.runs if run.job_id == job_id]
+        sent = [at, *(run.again_at for run in runs if run.again_at)]
+        # The scheduler's row is over with the PUBACK of what it sends to a worker.
+        sent += [run.at for run in runs if run.attempt > 1]
+        lapses = [*self.broker_kills, *((0.0, back) for back in self.wipes)]
         return one.confirm == "broker" and any(
-            saved <= when <= back for when in sent for saved, back in self.broker_kills
+            saved <= when <= back for when in sent for saved, back in lapses
         )
 
     # -- duplicates ----------------------------------------------------------------------------
@@ -468,6 +511,9 @@ class World:
                 same = earlier.done_at is not None or later.attempt <= earlier.attempt
                 if same and not self._excused(job_id, runs[:number]):
                     self.verdict.doubled.append(f"{job_id[-6:]} {earlier}, {later}")
+        if self.db.exists():
+            with contextlib.closing(sqlite3.connect(self.db)) as db:
+                self.verdict.doubled += self.devices.doubled(db)
 
     def _excused(self, job_id: str, before: list[Run]) -> bool:
         """Its worker died or was cut off, or its sender could not know whether it had arrived.
@@ -477,13 +523,15 @@ class World:
         worker that handed its retry over and died before the PUBACK leaves a second copy.
         """
         one, _ = self.accepted.get(job_id, (None, 0.0))
-        stored = one is not None and one.confirm == "stored"
+        stored = self.devices.is_stored(job_id) or (one is not None and one.confirm == "stored")
         for run in before[-1:] if stored else before:
             if any(at >= run.at for at in self.hurt.get(run.process.name, [])):
                 return True
             if (run.process.name, job_id, run.attempt) in self.gave_up:
                 return True
-        return (job_id in self.unsure and not stored) or bool(self.broker_kills)
+        if any(back >= before[-1].at for back in self.wipes):
+            return True  # its retry or its outcome was in the memory that is gone
+        return (job_id in self.unconfirmed and not stored) or bool(self.broker_kills)
 
 
 @contextlib.contextmanager

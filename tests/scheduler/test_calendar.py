@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from routeq_mqtt.bus.surroundings import Surroundings
+from routeq_mqtt.bus.send.broker_info import BrokerInfo
 from routeq_mqtt.presence.fleet import Fleet
-from routeq_mqtt.scheduler.calendar import Calendar, SteadyClock
+from routeq_mqtt.scheduler.clock import StableClock
 from routeq_mqtt.scheduler.context import Context
-from routeq_mqtt.scheduler.orders import OrderBook
-from routeq_mqtt.scheduler.results import Results
-from routeq_mqtt.scheduler.store import OTHERS_KEPT, Store
+from routeq_mqtt.scheduler.store.orders import OrderBook
+from routeq_mqtt.scheduler.store.results import Results
+from routeq_mqtt.scheduler.store.sessions import Sessions
+from routeq_mqtt.scheduler.store.store import OTHERS_KEPT, Store
+from routeq_mqtt.scheduler.upkeep.clock_jumps import ClockJumps
 from routeq_mqtt.topics import Topics
 from tests.scheduler.test_store import row
 
@@ -44,17 +46,18 @@ class Desk:
         fleet = Fleet(topics)
         self.hand = Hand(wall)
         self.store = store
-        self.clock = SteadyClock(self.hand)
+        self.clock = StableClock(self.hand)
         self.context = Context(
             store=store,
             orders=OrderBook(store.database),
             results=Results(store.database, fleet, self.clock),
+            sessions=Sessions(store.database, fleet),
             topics=topics,
             clock=self.clock,
             fleet=fleet,
-            surroundings=Surroundings(topics, "test"),
+            surroundings=BrokerInfo(topics, "test"),
         )
-        self.calendar = Calendar(self.context, store.database)
+        self.calendar = ClockJumps(self.context, store.database)
 
     async def delay(self, name: str, seconds: float) -> None:
         at, era = self.clock.now() + seconds, self.clock.era
@@ -171,11 +174,11 @@ async def test_a_machine_that_boots_in_1970_leaves_alone_what_it_wrote_before(
     before = Desk(store, NOON)
     await before.delay("in a minute", 60.0)
     await store.take([row("long done", durable=True)])
-    await store.done([("long done", 1)], NOON)
+    await store.done([("long done", 1, True)], NOON)
     after = Desk(store, BOOTED)
     await after.delay("in a second", 1.0)
     await store.take([row("just done")])
-    await store.done([("just done", 1)], after.clock.now())
+    await store.done([("just done", 1, True)], after.clock.now())
     after.hand.wall = NOON + 30.0
     assert await after.calendar.look()
     after.hand.passed = 1.0

@@ -6,18 +6,18 @@ import asyncio
 from pathlib import Path
 
 from routeq_mqtt import Bus, Fail, Job, batch, chain
-from routeq_mqtt.bus.sender import Sender
+from routeq_mqtt.bus.send.sender import Sender
 from routeq_mqtt.clock import SystemClock
-from routeq_mqtt.scheduler.handover import Handover
+from routeq_mqtt.scheduler.lifecycle.handover import Handover
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store import Store
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.scheduler.store.store import Store
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import Topics
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.recorder import TIMEOUT
 from tests.scheduler.test_seven_days import running
 
 RAN: list[str] = []
@@ -87,6 +87,9 @@ async def test_chains_and_batches_stay_whole_and_all_else_goes_to_the_other(tmp_
             await ran("then", "chain 1")
             async with asyncio.timeout(TIMEOUT):
                 while not await bus.requests.call("failed.list"):
+                    pass
+                # What has run is not over before the scheduler has committed that.
+                while (await bus.requests.call("sizes"))["default"]["released"]:
                     pass
         # It leaves once more: with its failed record goes the rest of the chain.
         async with running(scheduler(other)):

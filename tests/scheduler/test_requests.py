@@ -11,13 +11,14 @@ import pytest
 
 from routeq_mqtt import Bus, DispatchTimeout
 from routeq_mqtt.scheduler.options import SchedulerOptions
-from routeq_mqtt.scheduler.rows import NewRow
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store import Store
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.rows import NewRow
+from routeq_mqtt.scheduler.store.store import Store
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID
-from tests.bed.jobs import Report
+from tests.cluster.jobs import Report
 
 
 class SlowStore(Store):
@@ -40,7 +41,7 @@ async def test_a_request_does_not_overtake_the_job_that_it_is_about(
     store = await SlowStore.open(tmp_path / "routeq.db")
     assert isinstance(store, SlowStore)
 
-    async def opened(path: Path) -> Store:
+    async def opened(path: Path, held: FileLock | None) -> Store:
         return store
 
     scheduler = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"), open_store=opened)

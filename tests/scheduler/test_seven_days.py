@@ -12,14 +12,15 @@ from routeq_mqtt import Bus, Job
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store import Store
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.store import Store
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.recorder import TIMEOUT
 
 DAY = 86_400.0
 RAN: Counter[str] = Counter()
@@ -30,7 +31,7 @@ class Once(Job):
         RAN[str(self.job_id)] += 1
 
 
-class Calendar(SystemClock):
+class ClockJumps(SystemClock):
     """Days pass at once."""
 
     ahead = 0.0
@@ -48,7 +49,7 @@ class World:
     store: Store
 
     def __init__(self, db: Path) -> None:
-        self.clock = Calendar()
+        self.clock = ClockJumps()
         self.transport = MemoryTransport(MemoryBroker(clock=self.clock))
         self.scheduler = Scheduler(
             self.transport,
@@ -57,8 +58,8 @@ class World:
             open_store=self._opened,
         )
 
-    async def _opened(self, path: Path) -> Store:
-        self.store = await Store.open(path)
+    async def _opened(self, path: Path, held: FileLock | None) -> Store:
+        self.store = await Store.open(path, held)
         return self.store
 
 

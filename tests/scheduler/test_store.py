@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,19 @@ from typing import Any
 import pytest
 
 from routeq_mqtt import ConfigurationError
-from routeq_mqtt.scheduler.orders import OrderBook
-from routeq_mqtt.scheduler.rows import Counts, NewFailed, NewRow, Row, StoreUnavailable
-from routeq_mqtt.scheduler.schema import MIGRATIONS
-from routeq_mqtt.scheduler.store import Store
+from routeq_mqtt.scheduler.store.database import Database
+from routeq_mqtt.scheduler.store.orders import OrderBook
+from routeq_mqtt.scheduler.store.rows import (
+    Counts,
+    GivenId,
+    GivenNow,
+    NewFailed,
+    NewRow,
+    Row,
+    StoreUnavailable,
+)
+from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
+from routeq_mqtt.scheduler.store.store import Store
 
 
 @pytest.fixture
@@ -27,6 +37,8 @@ def row(job_id: str, **changes: Any) -> NewRow:
     fields: dict[str, Any] = {
         "id": job_id, "queue": "q", "attempt": 1, "deliveries": 1, "state": "parked",
         "run_at": 0.0, "durable": False, "expires_at": None, "envelope": b"e",
+        # What has an attempt or a delivery behind it comes from a worker.
+        "proven": bool({"attempt", "deliveries", "charged"} & changes.keys()),
     }  # fmt: skip
     return NewRow(**fields | changes)
 
@@ -34,7 +46,7 @@ def row(job_id: str, **changes: Any) -> NewRow:
 def failed(job_id: str, **changes: Any) -> NewFailed:
     fields: dict[str, Any] = {
         "id": job_id, "queue": "q", "job": "J", "reason": "exception", "error": "e",
-        "worker": "w", "failed_at": 1.0, "record": b"r",
+        "worker": "w", "failed_at": 1.0, "record": b"r", "proven": True,
     }  # fmt: skip
     return NewFailed(**fields | changes)
 
@@ -76,8 +88,8 @@ async def test_a_second_copy_of_an_attempt_changes_nothing(store: Store) -> None
 async def test_what_is_done_never_comes_back(store: Store) -> None:
     await store.take([row("1", durable=True)])
     await release(store, "1")
-    assert await store.done([("1", 1)], at=5.0) == 1
-    assert await store.done([("1", 1)], at=6.0) == 0
+    assert await store.done([("1", 1, True)], at=5.0) == 1
+    assert await store.done([("1", 1, True)], at=6.0) == 0
     assert await store.take([row("1", attempt=9)]) == 0
     assert await store.restore([row("1", attempt=9)]) == 0
     await store.park(["1"])
@@ -88,8 +100,8 @@ async def test_what_is_done_never_comes_back(store: Store) -> None:
 
 async def test_an_outcome_of_an_earlier_attempt_ends_no_later_one(store: Store) -> None:
     await store.take([row("1", attempt=2)])
-    assert await store.done([("1", 1)], at=1.0) == 0
-    assert await store.done([("nobody", 1)], at=1.0) == 0
+    assert await store.done([("1", 1, True)], at=1.0) == 0
+    assert await store.done([("nobody", 1, True)], at=1.0) == 0
 
 
 async def test_restore_takes_back_only_what_is_released_and_once(store: Store) -> None:
@@ -122,8 +134,8 @@ async def test_counts_follow_every_change(store: Store) -> None:
         "q": Counts(delayed=1, parked=1, failed=1),
         "other": Counts(failed=1),
     }
-    await store.failed_retry(["1"], [row("1", queue="elsewhere")])
-    await store.done([("2", 1), ("3", 1)], at=1.0)
+    await store.failed_retry(["1"], [row("1", queue="elsewhere", proven=True)])
+    await store.done([("2", 1, True), ("3", 1, True)], at=1.0)
     assert await store.counts() == {"elsewhere": Counts(parked=1), "other": Counts(failed=1)}
     assert await store.failed_flush() == 1
     assert await store.counts() == {"elsewhere": Counts(parked=1)}
@@ -144,7 +156,7 @@ async def test_a_late_failed_record_does_not_end_a_later_attempt(
 
 async def test_a_late_failed_record_of_a_job_that_is_done_is_dropped(store: Store) -> None:
     await store.take([row("x", attempt=2)])
-    await store.done([("x", 2)], at=1.0)
+    await store.done([("x", 2, True)], at=1.0)
     for attempt in (1, 2):
         await store.fail([failed("x", attempt=attempt)], at=2.0)
     assert await store.failed_get("x") is None
@@ -179,7 +191,7 @@ async def test_a_failed_record_without_a_row_is_kept(store: Store) -> None:
 
 async def test_tombstones_go_when_they_are_old(store: Store) -> None:
     await store.take([row("durable", durable=True), row("other")])
-    await store.done([("durable", 1), ("other", 1)], at=100.0)
+    await store.done([("durable", 1, True), ("other", 1, True)], at=100.0)
     assert await store.purge(699.0, keep_durable=1000.0, keep_others=600.0) == 0
     assert await store.purge(701.0, keep_durable=1000.0, keep_others=600.0) == 1
     assert await store.get("durable") is not None
@@ -207,11 +219,21 @@ async def test_failed_records_newest_first_and_by_queue(store: Store) -> None:
 
 
 async def test_a_message_without_an_id_keeps_the_one_it_was_given(store: Store) -> None:
-    await store.take([row("1")], untagged=[(7, b"digest", "1")])
-    assert await store.untagged_id(7, b"digest") == "1"
-    assert await store.untagged_id(7, b"other") is None
-    await store.take([], forget_untagged=[7])
-    assert await store.untagged_id(7, b"digest") is None
+    one, two = (GivenId("s", number, 7, b"digest", f"id-{number}") for number in (1, 2))
+    await store.take([row("1")], given=GivenNow([one], []))
+    await store.restore([row("2")], given=GivenNow([two], []))
+    assert await store.given_ids("s") == [one, two]
+    assert await store.given_ids("another") == []
+    await store.given_over([("s", 1), ("another", 2)])
+    assert await store.given_ids("s") == [two]
+    await store.forget_given("s")
+    assert await store.given_ids("s") == []
+
+
+async def test_an_id_that_is_given_and_over_in_one_commit_is_over(store: Store) -> None:
+    one = GivenId("s", 1, 7, b"digest", "id")
+    await store.take([], given=GivenNow([one], [("s", 1)]))
+    assert await store.given_ids("s") == []
 
 
 async def test_nothing_to_do_is_no_error(store: Store) -> None:
@@ -266,6 +288,35 @@ async def test_a_database_of_each_earlier_version_becomes_this_one(
     assert ids == (["old", "new"] if version else ["new"])
     assert (await store.counts())["q"].parked == len(ids)
     await store.close()
+
+
+async def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    """The broker's: its version was taken for one of ours, and migrated."""
+    path = tmp_path / "broker.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE messages (id); PRAGMA user_version = 4;")
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"not one of the scheduler: .* messages; name"):
+        await Database.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_migration_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "s.db"
+    with caplog.at_level("INFO", "routeq_mqtt"):
+        await (await Database.open(path)).close()
+        assert f"database {path}: made, now version {len(MIGRATIONS)}" in caplog.messages
+        caplog.clear()
+        await (await Database.open(path)).close()
+        assert not caplog.messages
+        older = tmp_path / "older.db"
+        with contextlib.closing(sqlite3.connect(older)) as db:
+            db.executescript("".join(MIGRATIONS[:-1]))
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+            db.commit()
+        await (await Database.open(older)).close()
+    last = len(MIGRATIONS)
+    assert f"upgraded from schema version {last - 1}, now version {last}" in caplog.text
 
 
 async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.bed import Kind
-from tests.bed.recorder import Recorder
-from tests.secure.bed import SecureBed
+from tests.cluster.cluster import Kind
+from tests.cluster.recorder import Recorder
+from tests.secure.cluster import SecureCluster
 
 
 @pytest.fixture
-async def secure(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[SecureBed]:
-    one = SecureBed(kind, tmp_path, recorder)
+async def secure(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[SecureCluster]:
+    one = SecureCluster(kind, tmp_path, recorder)
     await one.start_broker()
     try:
         yield one

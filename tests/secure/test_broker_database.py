@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from routeq_broker import Acl, Broker, Doorkeeper, StoreBroken, Users, hashed_line
+from routeq_broker.storage import sql
 from routeq_mqtt import ConnectionFailed
 from routeq_mqtt.transport.address import BrokerAddress
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions, Message
-from tests.bed.bed import free_port
-from tests.bed.process import Process
+from routeq_mqtt.transport.base import ConnectOptions, Message
+from tests.cluster.cluster import free_port
+from tests.cluster.process import Process
 
 VERSION_1 = """
 BEGIN;
@@ -95,7 +96,7 @@ async def test_a_database_of_the_first_version_keeps_all_that_it_had(tmp_path: P
     async with running(path) as broker:  # now of this version
         assert await taken(broker, 1, "routeq/scheduler") == {b"4"}
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (sql.VERSION,)
         assert db.execute("SELECT count(*) FROM entries").fetchone() == (0,)
 
 

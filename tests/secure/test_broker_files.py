@@ -10,7 +10,7 @@ import pytest
 
 from routeq_broker import AccessFileBroken, Acl, Doorkeeper, Users, hashed_line, tls_context
 from routeq_broker.errors import NotAdmitted
-from routeq_broker.matching import covers
+from routeq_broker.routing.filters import covers
 
 MADE_BY_MOSQUITTO = (
     "dev:$7$101$YYX28oJdqP1uiz0P$eB9gBa4cASQtRvY1SKtDOYIT5p6M5lL8weuMcojMwQg1VF9H5x1k1UbUd2yVMnha"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import ConnectOptions, Message
-from tests.bed.process import ROOT, Process
-from tests.bed.recorder import TIMEOUT, Recorder
+from routeq_mqtt.transport.base import ConnectOptions, Message
+from tests.cluster.process import ROOT, Process
+from tests.cluster.recorder import TIMEOUT, Recorder
 from tests.conftest import missing, need_mosquitto
-from tests.secure.bed import DEVICE, SecureBed, password
+from tests.secure.cluster import DEVICE, SecureCluster, password
 
 pytestmark = pytest.mark.slow
 
@@ -51,12 +51,12 @@ async def shell(script: str) -> None:
     assert await done.ended() == 0, done.output
 
 
-def of_the_device(bed: SecureBed) -> str:
+def of_the_device(cluster: SecureCluster) -> str:
     """The page's command, with the addresses and the password of this test."""
     command = block("mosquitto_pub")
     for old, new in (
-        ("broker.example.org -p 8884", f"localhost -p {bed.devices_port}"),
-        ("ca.pem", str(bed.authority.pem)),
+        ("broker.example.org -p 8884", f"localhost -p {cluster.devices_port}"),
+        ("ca.pem", str(cluster.authority.pem)),
         ("…", password(DEVICE)),
     ):
         assert old in command
@@ -70,28 +70,28 @@ async def test_files_of_the_page_start_mosquitto_and_let_in_who_is_named(
     need_mosquitto()
     if not all(map(shutil.which, ("openssl", "mosquitto_passwd", "mosquitto_pub"))):
         missing()
-    bed = SecureBed("mosquitto", tmp_path, recorder)
-    bed.etc = tmp_path / "etc"
-    bed.certs = bed.etc / "certs"
-    bed.etc.mkdir()
-    commands = block("cd /etc/mosquitto").replace("/etc/mosquitto", str(bed.etc))
+    cluster = SecureCluster("mosquitto", tmp_path, recorder)
+    cluster.etc = tmp_path / "etc"
+    cluster.certs = cluster.etc / "certs"
+    cluster.etc.mkdir()
+    commands = block("cd /etc/mosquitto").replace("/etc/mosquitto", str(cluster.etc))
     await shell(TYPES_PASSWORDS + ("" if can_give_away() else CANNOT_GIVE_AWAY) + commands)
-    assert oct((bed.certs / "ca.key").stat().st_mode)[-3:] == "600"
+    assert oct((cluster.certs / "ca.key").stat().st_mode)[-3:] == "600"
 
-    bed.shipped = bed.etc / "mosquitto.conf"
-    bed.authority.pem = bed.certs / "ca.pem"
-    await bed.start_broker()
+    cluster.shipped = cluster.etc / "mosquitto.conf"
+    cluster.authority.pem = cluster.certs / "ca.pem"
+    await cluster.start_broker()
     try:
         came: asyncio.Queue[Message] = asyncio.Queue()
-        transport = AioTransport(bed.settings_of("scheduler").address())
+        transport = AioTransport(cluster.settings_of("scheduler").address())
         options = ConnectOptions("reader", persistent=False)
         scheduler = await transport.connect(options, came.put_nowait)
         await scheduler.subscribe("$queue/#")
-        await shell(of_the_device(bed))
+        await shell(of_the_device(cluster))
         async with asyncio.timeout(TIMEOUT):
             assert (await came.get()).topic == f"$queue/{DEVICE}"
         await scheduler.close()
-        worker = await bed.worker()
+        worker = await cluster.worker()
         await worker.says("online")
     finally:
-        await bed.close()
+        await cluster.close()

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt import Bus, ConfigurationError, ConnectionFailed
-from routeq_mqtt.settings import Settings
-from tests.bed.bed import Kind, free_port
-from tests.bed.jobs import Report
-from tests.bed.process import Process
-from tests.bed.recorder import Recorder
-from tests.secure.bed import SecureBed, password
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.cluster import Kind, free_port
+from tests.cluster.jobs import Report
+from tests.cluster.process import Process
+from tests.cluster.recorder import Recorder
 from tests.secure.certificates import Authority
+from tests.secure.cluster import SecureCluster, password
 
 pytestmark = pytest.mark.slow
 
 
-class MutualBed(SecureBed):
+class MutualBed(SecureCluster):
     """Clients show certificates instead of passwords; the common name is the user."""
 
     web_port = 0
@@ -116,30 +116,30 @@ async def test_websockets_with_tls(mutual: MutualBed) -> None:
         ({"ca_file": None}, "ROUTEQ_CA_FILE"),
         ({"password": "wrong"}, "refused: .*; check ROUTEQ_USERNAME and ROUTEQ_PASSWORD"),
         ({"password": None}, "refused: .*; no password was given"),
-        ({"username": None, "password": None}, "refused: .*; it wants to know who we are"),
+        ({"username": None, "password": None}, "refused: .*; the broker requires authentication"),
         ({"url": "mqtt://localhost", "ca_file": None}, "does it want TLS"),
         ({"url": "wss://localhost"}, "does it speak websockets there"),
     ],
 )
 async def test_wrong_credentials_are_a_clear_error(
-    secure: SecureBed, change: dict[str, str | None], says: str
+    secure: SecureCluster, change: dict[str, str | None], says: str
 ) -> None:
     if "url" in change:
         change = {**change, "url": f"{change['url']}:{secure.port}"}
-    settings = secure.settings_of("producer", **{"timeout": 1.0, **change})
+    settings = secure.settings_of("producer", **{"timeout": 3.0, **change})
     with pytest.raises(ConnectionFailed, match=says) as error:
         await Bus(settings=settings).open()
     assert password("producer") not in str(error.value)
 
 
-async def test_files_that_are_none_are_named(secure: SecureBed) -> None:
+async def test_files_that_are_none_are_named(secure: SecureCluster) -> None:
     settings = secure.settings_of("producer", ca_file=str(secure.folder / "nowhere.pem"))
     with pytest.raises(ConfigurationError, match=r"nowhere\.pem"):
         await Bus(settings=settings).open(timeout=3.0)
 
 
 async def test_secrets_come_from_flags_files_and_env_files_and_are_never_shown(
-    secure: SecureBed,
+    secure: SecureCluster,
 ) -> None:
     """Everything that a process says, and how it was started, is searched for them."""
     await secure.scheduler("--log-level", "debug")
@@ -151,7 +151,7 @@ async def test_secrets_come_from_flags_files_and_env_files_and_are_never_shown(
     )
     worker = await Process.cli(
         "worker", "--env-file", str(dotenv), "--ca-file", str(secure.authority.pem), "worker",
-        "--url", secure.url, "--app", "tests.bed.jobs", "--log-level", "debug",
+        "--url", secure.url, "--app", "tests.cluster.jobs", "--log-level", "debug",
         env={"ROUTEQ_TEST_RECORDER": str(secure.recorder.port)},
     )  # fmt: skip
     secure.processes.append(worker)

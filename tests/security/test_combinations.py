@@ -14,11 +14,11 @@ import pytest
 from routeq_mqtt import Bus, Job, JobFailed, Retry, batch, chain
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import RefusedJob
-from routeq_mqtt.settings import Settings
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBus
-from routeq_mqtt.transport.seam import Message
-from routeq_mqtt.wire.envelope import Envelope
-from routeq_mqtt.wire.trigger import Trigger
+from routeq_mqtt.transport.base import Message
+from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.wire.messages.trigger import Trigger
 from routeq_mqtt.worker.options import WorkerOptions
 
 DAY = 86_400.0
@@ -78,7 +78,7 @@ class Broken(Job):
         SAID.put_nowait(self.text)
 
 
-class Calendar(SystemClock):
+class ClockJumps(SystemClock):
     """Its wall clock is turned forward; waiting goes on as ever."""
 
     ahead = 0.0
@@ -101,7 +101,7 @@ async def said(number: int) -> list[str]:
 
 @asynccontextmanager
 async def bus_with(
-    *queues: str, clock: Calendar | None = None, **settings: Any
+    *queues: str, clock: ClockJumps | None = None, **settings: Any
 ) -> AsyncIterator[MemoryBus]:
     async with MemoryBus(*queues, clock=clock, settings=Settings(**settings)) as bus:
         yield bus
@@ -211,7 +211,7 @@ async def test_a_result_and_an_error_of_a_sealed_job_are_sealed() -> None:
             with pytest.raises(JobFailed, match=r"exception: hidden: the job was sealed$"):
                 await curious.result(failed, timeout=10)
         async with stranger(bus, encryption_keys=NEWER["encryption_keys"]) as mistaken:
-            with pytest.raises(RefusedJob, match="key 'e1' is none of ours"):
+            with pytest.raises(RefusedJob, match="key 'e1' is not one of ours"):
                 await mistaken.result(done, timeout=10)
     assert not any(CARD.encode() in payload for payload in heard)
 
@@ -264,7 +264,7 @@ async def test_a_failed_job_runs_again_after_a_month_and_with_newer_keys(
     older: dict[str, Any], named: bool
 ) -> None:
     """The one who runs it then has only the newer keys."""
-    clock = Calendar()
+    clock = ClockJumps()
     newer: dict[str, Any] = {name: NEWER[name] for name in older}
     keys = {name: f"{NEWER[name]},{key}" for name, key in older.items()}
     async with bus_with(clock=clock, **keys) as bus:
@@ -285,12 +285,15 @@ async def test_a_failed_job_runs_again_after_a_month_and_with_newer_keys(
         await failed_records(bus, 0)
 
 
-async def test_a_job_that_waited_too_long_runs_again_only_by_its_name() -> None:
+async def test_a_job_that_came_too_late_runs_again_only_by_its_name() -> None:
     """It may be an old one that somebody has sent again."""
-    clock = Calendar()
+    clock = ClockJumps()
     async with bus_with(clock=clock, **BOTH) as bus:
-        job_id = str(await bus.dispatch(Note(text="late"), confirm="stored"))
+        old = bus.guard.dress(bus.envelope(Note(text="late")), clock.now())
+        job_id = str(old.id)
         clock.ahead = 8 * DAY
+        connection = await bus.sender.link.ready()
+        await connection.publish("$queue/default", old.encode())
         await bus.worker("default")
         [record] = await failed_records(bus, 1)
         assert record["reason"] == "refused"
@@ -307,17 +310,53 @@ async def test_what_nobody_could_run_is_not_tried_again_but_kept() -> None:
     """Forged, unsigned, or of a key that was taken out: back with that key, it runs."""
     async with bus_with("default", signing_keys="k2:new") as bus:
         async with stranger(bus, signing_keys="k1:old") as older:
-            gone = str(await older.dispatch(Note(text="of an old key")))
+            await older.dispatch(Note(text="of an old key"))
         async with stranger(bus) as unsigned:
-            bare = str(await unsigned.dispatch(Note(text="unsigned")))
-        await failed_records(bus, 2)
+            await unsigned.dispatch(Note(text="unsigned"))
+        records = await failed_records(bus, 2)
+        [gone] = [one["id"] for one in records if "'k1'" in one["error"]]
+        [bare] = [one["id"] for one in records if "there is none" in one["error"]]
         for ids in ((), (gone, bare)):
             answer = await retry(bus, *ids)
             assert answer["retried"] == []
             errors = {one["id"]: one["error"] for one in answer["skipped"]}
-            assert "the key 'k1' is none of ours" in errors[gone]
+            assert "the key 'k1' is not one of ours" in errors[gone]
             assert "there is none" in errors[bare]
         kept = await bus.requests.call("failed.show", id=gone)
         envelope = Envelope.decode(kept["envelope"])
     both = Settings(signing_keys="k2:new,k1:old").guard()
     assert both.run_again(envelope, 0.0).extra["signed"]["key"] == "k2"
+
+
+class OneSlot(Note):
+    concurrency_limit = 1
+
+
+async def test_the_replay_window_counts_from_when_the_scheduler_took_a_job() -> None:
+    """However long it then waits: for a worker, or for its limit."""
+    clock = ClockJumps()
+    async with bus_with(clock=clock, **BOTH) as bus:
+        for _ in range(2):
+            await bus.dispatch(OneSlot(text=CARD))
+        await bus.dispatch(Note(text=CARD), confirm="stored")
+        clock.ahead += 30 * DAY
+        await bus.worker("default")
+        assert await said(3) == [CARD] * 3
+        assert await bus.requests.call("failed.list") == []
+
+
+@pytest.mark.parametrize("says", [{}, {"taken_at": 1.0}, {"taken_at": "now"}])
+async def test_a_job_that_came_after_its_window_is_refused_as_ever(says: dict[str, Any]) -> None:
+    clock = ClockJumps()
+    async with bus_with(clock=clock, **BOTH) as bus:
+        old = bus.guard.dress(bus.envelope(Note(text=CARD)), clock.now())
+        old = old.evolve(extra={**old.extra, **says})
+        clock.ahead += 30 * DAY
+        connection = await bus.sender.link.ready()
+        await connection.publish("$queue/default", old.encode())
+        await bus.worker("default")
+        async with asyncio.timeout(10):
+            while not (records := await bus.requests.call("failed.list")):
+                pass
+    assert [record["reason"] for record in records] == ["refused"]
+    assert "replay window" in records[0]["error"]

@@ -11,8 +11,8 @@ from routeq_mqtt import ConfigurationError
 from routeq_mqtt.errors import RefusedJob
 from routeq_mqtt.security.guard import OPEN, Guard
 from routeq_mqtt.security.keys import sealing_keys, signing_keys
-from routeq_mqtt.settings import Settings
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.settings.settings import Settings
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -49,9 +49,9 @@ def test_keys_are_changed_without_a_stop() -> None:
     old, new = guard("k1:a", f"e1:{key(1)}"), guard("k2:b,k1:a", f"e2:{key(2)},e1:{key(1)}")
     assert new.admit(travelled(old), NOW).data == JOB.data
     assert new.admit(travelled(new), NOW).data == JOB.data
-    with pytest.raises(RefusedJob, match="'e2' is none of ours"):
+    with pytest.raises(RefusedJob, match="'e2' is not one of ours"):
         old.admit(travelled(new), NOW)
-    with pytest.raises(RefusedJob, match="'k2' is none of ours"):
+    with pytest.raises(RefusedJob, match="'k2' is not one of ours"):
         guard("k1:a").admit(travelled(guard("k2:b")), NOW)
 
 

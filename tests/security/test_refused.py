@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from routeq_mqtt import Bus, Job, NoScheduler, PublishRefused
-from routeq_mqtt.testing.broker import BrokerOptions, MemoryBroker
-from routeq_mqtt.testing.transport import MemoryTransport
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
+from routeq_mqtt.testing.memory.broker import BrokerOptions, MemoryBroker
+from routeq_mqtt.testing.memory.transport import MemoryTransport
+from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage
 
 
 class NeverSent(Job):
-    pass
+    async def handle(self) -> None: ...
 
 
 class Transport(MemoryTransport):

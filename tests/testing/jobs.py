@@ -37,6 +37,8 @@ class Anything(Job):
     def __init__(self) -> None:
         self.value: Any = None
 
+    async def handle(self) -> None: ...
+
 
 class Sum(Job):
     name = "fake.Sum"

@@ -82,7 +82,7 @@ async def test_a_job_out_of_tries_is_a_failed_record(bus: FakeBus) -> None:
         ("gave up", "this card is stolen"),
     ]
     [record] = bus.failed
-    assert (record.id, record.reason, len(record.attempts)) == (handle, "exception", 3)
+    assert (record.id, record.reason, len(record.attempts)) == (handle.id, "exception", 3)
     assert record.error == "PermissionError: this card is stolen"
     with pytest.raises(JobFailed, match="this card is stolen"):
         await handle.result()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.process import ROOT
+from tests.cluster.process import ROOT
 from tests.features.test_pages import unpack
 
 _NO_BROKER = """

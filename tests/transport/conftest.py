@@ -11,7 +11,7 @@ from tests.conftest import need_mosquitto
 from tests.transport.subjects import Subject, subject_of
 
 LIKE_MOSQUITTO = ["memory 5", "memory 3.1.1", "mosquitto 5", "mosquitto 3.1.1"]
-ALL = [*LIKE_MOSQUITTO, "tls mosquitto", "websocket mosquitto", "embedded 3.1.1"]
+ALL = [*LIKE_MOSQUITTO, "tls mosquitto", "websocket mosquitto", "embedded 5", "embedded 3.1.1"]
 
 
 def _params(names: list[str]) -> list[object]:

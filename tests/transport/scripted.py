@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 from routeq_mqtt.transport import codec
@@ -16,19 +17,19 @@ class Peer:
     """One client, seen from the broker."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self.reader = reader
         self.writer = writer
 
     async def packet(self) -> tuple[int, bytes]:
         """The next packet: its first byte and its body."""
-        first = (await self._reader.readexactly(1))[0]
+        first = (await self.reader.readexactly(1))[0]
         length, shift = 0, 0
         while True:
-            byte = (await self._reader.readexactly(1))[0]
+            byte = (await self.reader.readexactly(1))[0]
             length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
-                return first, await self._reader.readexactly(length)
+                return first, await self.reader.readexactly(length)
 
     async def welcome(self, *, properties: bytes = b"", mqtt5: bool = True, reason: int = 0) -> int:
         """Take the CONNECT, answer it; the protocol level that was asked for."""
@@ -44,13 +45,14 @@ class Peer:
 class Scripted:
     """Serves each connection with the next script."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, listening: socket.socket | None = None) -> None:
         self._scripts = list(scripts)
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
         self._server: asyncio.Server | None = None
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Scripted:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, sock=self._listening, limit=1 << 14)
         return self
 
     async def __aexit__(self, *error: object) -> None:

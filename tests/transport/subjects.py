@@ -13,14 +13,14 @@ from pathlib import Path
 
 from routeq_broker import Broker
 from routeq_mqtt.embedded import make_broker
-from routeq_mqtt.signal import Signal
+from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
 from routeq_mqtt.transport.address import BrokerAddress, Protocol
 from routeq_mqtt.transport.aio import AioTransport
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message, OnMessage, Transport
-from tests.bed.bed import Bed, Kind, free_port
-from tests.bed.proxy import Proxy
-from tests.bed.recorder import TIMEOUT, Recorder
+from routeq_mqtt.transport.base import Connection, ConnectOptions, Message, OnMessage, Transport
+from tests.cluster.cluster import Cluster, Kind, free_port
+from tests.cluster.proxy import Proxy
+from tests.cluster.recorder import TIMEOUT, Recorder
 
 
 class Inbox:
@@ -30,13 +30,13 @@ class Inbox:
         self.messages: list[Message] = []
         self.connection: Connection | None = None
         self._acknowledge = acknowledge
-        self._news = Signal()
+        self._news = Notifier()
 
     def __call__(self, message: Message) -> None:
         self.messages.append(message)
         if self._acknowledge and self.connection is not None:
             self.connection.acknowledge(message)
-        self._news.fire()
+        self._news.notify()
 
     @property
     def payloads(self) -> list[bytes]:
@@ -187,24 +187,24 @@ class ProcessSubject(SocketSubject):
 
     def __init__(self, kind: Kind, protocol: Protocol, folder: Path) -> None:
         super().__init__()
-        self.bed = Bed(kind, folder, Recorder())
-        self.port = self.bed.port
+        self.cluster = Cluster(kind, folder, Recorder())
+        self.port = self.cluster.port
         self.protocol = protocol
         self.mqtt5 = protocol == "5"
 
     async def start(self) -> None:
-        await self.bed.start_broker()
-        await self.bed.listening(self.port)
+        await self.cluster.start_broker()
+        await self.cluster.listening(self.port)
 
     async def stop(self) -> None:
-        await self.bed.stop_broker()
+        await self.cluster.stop_broker()
 
     async def kill(self) -> None:
-        await self.bed.stop_broker(signal.SIGKILL)
+        await self.cluster.stop_broker(signal.SIGKILL)
 
     async def close(self) -> None:
         await super().close()
-        await self.bed.close()
+        await self.cluster.close()
 
 
 class TlsSubject(ProcessSubject):
@@ -224,7 +224,7 @@ class TlsSubject(ProcessSubject):
             check=True,
             capture_output=True,
         )  # fmt: skip
-        self.bed.listeners = [
+        self.cluster.listeners = [
             f"listener {self.port} 127.0.0.1",
             f"certfile {self._certificate}",
             f"keyfile {self._key}",
@@ -243,7 +243,7 @@ class WebsocketSubject(ProcessSubject):
         super().__init__("mosquitto", protocol, folder)
         self.port = free_port()
         # Without the domain, libwebsockets takes every IPv6 address instead of this one.
-        self.bed.listeners = [
+        self.cluster.listeners = [
             f"listener {self.port} 127.0.0.1",
             "socket_domain ipv4",
             "protocol websockets",
@@ -256,12 +256,12 @@ class WebsocketSubject(ProcessSubject):
 class EmbeddedSubject(SocketSubject):
     """Over the embedded broker, in this process."""
 
-    mqtt5 = False
     like_mosquitto = False
-    protocol = "auto"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, protocol: Protocol, folder: Path) -> None:
         super().__init__()
+        self.protocol = protocol
+        self.mqtt5 = protocol == "5"
         self._db = folder / "broker.db"
         self.port = 0
         self.broker: Broker | None = None
@@ -288,7 +288,7 @@ async def subject_of(name: str, folder: Path) -> AsyncIterator[Subject]:
     if kind == "memory":
         subject = MemorySubject(mqtt5=protocol == "5")
     elif kind == "embedded":
-        subject = EmbeddedSubject(folder)
+        subject = EmbeddedSubject("5" if protocol == "5" else "3.1.1", folder)
     elif kind == "tls":
         subject = TlsSubject("5", folder)
     elif kind == "websocket":

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+from selectors import EVENT_WRITE
+from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
 
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
 from routeq_mqtt.transport import aio, codec
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, Message
-from tests.bed.recorder import TIMEOUT
+from routeq_mqtt.transport.base import Connection, ConnectOptions, Message
+from tests.cluster.recorder import TIMEOUT
 from tests.transport.scripted import Peer, Script, Scripted
 from tests.transport.subjects import Inbox
 
@@ -61,19 +65,19 @@ async def test_packets_may_come_byte_by_byte(monkeypatch: pytest.MonkeyPatch) ->
 async def test_packets_may_be_split_anywhere(at: int) -> None:
     raw = publish("a/topic", b"first", 1) + b"\xd0\x00" + publish("t", b"second", 2)
     cut = at * len(raw) // 30
-    go_on = asyncio.Event()
+    call_next = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
         peer.send(raw[:cut])
-        await go_on.wait()
+        await call_next.wait()
         peer.send(raw[cut:])
         await rest(peer)
 
     inbox = Inbox()
     async with Scripted(script) as broker:
         one = await broker.transport().connect(ConnectOptions("a"), inbox)
-        go_on.set()
+        call_next.set()
         await inbox.until(2)
         await one.close()
     assert inbox.payloads == [b"first", b"second"]
@@ -112,6 +116,21 @@ async def test_malformed_bytes_end_the_connection_clearly(name: str) -> None:
     assert inbox.payloads == [b"good"]
 
 
+@pytest.mark.parametrize("protocol", ["5", "auto"])
+async def test_what_is_no_broker_is_named(protocol: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A web server answers a CONNECT with text: its bytes look like other packets of MQTT."""
+
+    async def script(peer: Peer) -> None:
+        await peer.packet()
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nServer: none\r\n\r\n" + b"x" * 100)
+        await rest(peer)
+
+    async with Scripted(script, script) as broker:
+        with pytest.raises(ConnectionFailed, match="is not MQTT; something else listens on port"):
+            await broker.transport(protocol).connect(ConnectOptions("a"), Inbox())
+    assert not caplog.records, "the event loop has nothing to complain of"
+
+
 async def test_a_broker_that_hangs_up_is_noticed() -> None:
     async def script(peer: Peer) -> None:
         await peer.welcome()
@@ -124,7 +143,7 @@ async def test_a_broker_that_hangs_up_is_noticed() -> None:
 @pytest.mark.slow
 async def test_a_paused_connection_outlives_its_keep_alive() -> None:
     """No PINGRESP is read while it pauses, and that must not count against the broker."""
-    go_on = asyncio.Event()
+    call_next = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
@@ -133,7 +152,7 @@ async def test_a_paused_connection_outlives_its_keep_alive() -> None:
             first, _ = await peer.packet()
             pings += first == 0xC0
         peer.send(b"\xd0\x00" * 3 + publish("t", b"after", 1))
-        go_on.set()
+        call_next.set()
         await rest(peer)
 
     inbox = Inbox()
@@ -141,7 +160,7 @@ async def test_a_paused_connection_outlives_its_keep_alive() -> None:
         one = await broker.transport().connect(ConnectOptions("a", keep_alive=1), inbox)
         one.pause()
         async with asyncio.timeout(TIMEOUT):
-            await go_on.wait()
+            await call_next.wait()
         assert not one.lost.done()
         assert inbox.messages == []
         one.resume()
@@ -245,7 +264,7 @@ async def test_refused_filters_keep_their_codes() -> None:
 @pytest.mark.parametrize(
     ("protocol", "reason", "words"),
     [
-        ("5", 0x87, "Not authorized; it wants to know who we are: set ROUTEQ_USERNAME"),
+        ("5", 0x87, "Not authorized; the broker requires authentication: set ROUTEQ_USERNAME"),
         ("5", 0x97, "Quota exceeded$"),
         ("5", 0x85, "its rules do not allow our client identifier"),
         ("5", 0x84, "it does not speak MQTT 5: set ROUTEQ_PROTOCOL=auto"),
@@ -313,6 +332,38 @@ async def test_an_attempt_that_is_cancelled_hangs_up_and_says_nothing_later() ->
     assert told == []
 
 
+async def test_a_socket_that_comes_after_the_cancellation_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """paho connects in a thread, which goes on when the task that waits for it is cancelled."""
+    begun, may_connect, hung_up = asyncio.Event(), threading.Event(), asyncio.Event()
+    loop, connect = asyncio.get_running_loop(), Client._create_socket
+
+    def slowly(self: Client) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        may_connect.wait(TIMEOUT)
+        return connect(self)
+
+    async def script(peer: Peer) -> None:
+        try:
+            await rest(peer)
+        finally:
+            hung_up.set()
+
+    monkeypatch.setattr(Client, "_create_socket", slowly)
+    async with Scripted(script) as broker:
+        before = asyncio.all_tasks()
+        connecting = asyncio.create_task(broker.transport().connect(ConnectOptions("a"), Inbox()))
+        await begun.wait()
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        may_connect.set()
+        async with asyncio.timeout(TIMEOUT):
+            await hung_up.wait()
+        left = {task.get_name() for task in asyncio.all_tasks() - before}
+    assert "mqtt-keep-alive" not in left
+
+
 async def test_an_old_connections_acknowledgement_never_reaches_a_new_one() -> None:
     """Packet ids are used again: each message is acknowledged on the connection that brought it."""
     seen: list[tuple[int, bytes]] = []
@@ -342,3 +393,73 @@ async def test_an_old_connections_acknowledgement_never_reaches_a_new_one() -> N
         one.acknowledge(message)
         await two.close()
     assert [first_byte for first_byte, _ in seen] == [0xE0]
+
+
+# -- rest ------------------------------------------------------------------------------------------
+
+
+async def test_what_was_written_at_once_leaves_no_writer_with_the_loop() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        first, body = await peer.packet()
+        assert first & 0xF0 == 0x80
+        peer.send(b"\x90\x04" + body[:2] + b"\x00\x01")
+        await rest(peer)
+
+    loop: Any = asyncio.get_running_loop()
+    async with Scripted(script) as broker:
+        one = await broker.transport().connect(ConnectOptions("a"), lambda message: None)
+        asking = asyncio.ensure_future(one.subscribe("t"))
+        await asyncio.sleep(0)  # paho has asked for a writer, which comes a turn later
+        one.publish("t", b"", qos=0)
+        one.flush()  # … and has no use for it any more
+        assert await asking == [1]
+        writers = [key for key in loop._selector.get_map().values() if key.events & EVENT_WRITE]
+        await one.close()
+    assert writers == []
+
+
+# -- what brokers are like -------------------------------------------------------------------------
+
+
+async def hang_up(peer: Peer) -> None:
+    """As RabbitMQ 3.10 does, whose log then says that it does not know the protocol version."""
+    _, body = await peer.packet()
+    assert body[6] == 5
+
+
+async def old(peer: Peer) -> None:
+    assert await peer.welcome(mqtt5=False) == 4
+    await rest(peer)
+
+
+async def test_a_broker_that_hangs_up_on_mqtt_5_is_spoken_to_in_3_1_1() -> None:
+    async with Scripted(*[hang_up, old] * 3, old) as broker:
+        transport = broker.transport("auto")
+        for _ in range(4):  # the last one does not ask again
+            one = await transport.connect(ConnectOptions("a"), lambda message: None)
+            assert not one.mqtt5
+            await one.close()
+
+
+async def test_a_broker_that_only_restarts_is_spoken_to_in_mqtt_5_afterwards() -> None:
+    async def new(peer: Peer) -> None:
+        assert await peer.welcome() == 5
+        await rest(peer)
+
+    async with Scripted(hang_up, old, new) as broker:
+        transport = broker.transport("auto")
+        for mqtt5 in (False, True):
+            one = await transport.connect(ConnectOptions("a"), lambda message: None)
+            assert one.mqtt5 is mqtt5
+            await one.close()
+
+
+async def test_a_broker_that_takes_qos_0_only_is_named() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome(properties=b"\x24\x00")
+        await rest(peer)
+
+    async with Scripted(script) as broker:
+        with pytest.raises(ConnectionFailed, match="max_qos"):
+            await broker.transport().connect(ConnectOptions("a"), lambda message: None)

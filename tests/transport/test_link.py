@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from routeq_mqtt.testing.broker import MemoryBroker
-from routeq_mqtt.testing.transport import MemoryTransport
-from routeq_mqtt.transport.link import Link
-from routeq_mqtt.transport.seam import Connection, ConnectOptions, OnMessage
-from tests.bed.recorder import TIMEOUT
+from routeq_mqtt.errors import ConnectionFailed
+from routeq_mqtt.testing.memory.broker import MemoryBroker
+from routeq_mqtt.testing.memory.transport import MemoryTransport
+from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage
+from routeq_mqtt.transport.reconnecting import Link
+from tests.cluster.recorder import TIMEOUT
 from tests.model.loop import VirtualLoop
 
 
@@ -24,9 +26,12 @@ class Broker(MemoryBroker):
     def __init__(self) -> None:
         super().__init__()
         self.lives: float | None = None
+        self.refuse = False
         self.times: list[float] = []
 
     async def set_up(self, connection: Connection) -> None:
+        if self.refuse:
+            raise ConnectionFailed("refused")
         loop = asyncio.get_running_loop()
         self.times.append(loop.time())
         await connection.subscribe("t")
@@ -101,6 +106,25 @@ def test_a_line_that_is_cut_every_second_for_a_minute_is_back_at_once_each_time(
         assert broker.times == [float(second) for second in range(61)]
 
     run(test)
+
+
+def test_the_log_says_for_how_long_a_connection_was_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(broker: Broker, link: Link) -> None:
+        assert "connected again" not in caplog.text
+        broker.refuse = True
+        broker.cut("a")
+        await asyncio.sleep(26.0)
+        broker.refuse = False
+        await link.ready()
+
+    with caplog.at_level("INFO", "routeq_mqtt"):
+        run(test)
+    [line] = [one for one in caplog.messages if "connected again" in one]
+    found = re.fullmatch(r"connected again after (\d+\.\d) s client=a", line)
+    assert found is not None
+    assert 26.0 <= float(found[1]) <= 32.0
 
 
 class Deaf(MemoryTransport):

@@ -13,7 +13,7 @@ import pytest
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConnectionLost
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
-from routeq_mqtt.transport.seam import (
+from routeq_mqtt.transport.base import (
     NO_MATCHING_SUBSCRIBERS,
     SUCCESS,
     Connection,
@@ -229,7 +229,7 @@ async def test_a_kill_loses_what_came_since_the_last_save() -> None:
 
 
 async def test_a_broker_that_lies_says_success() -> None:
-    _, transport = await memory(truthful=False)
+    _, transport = await memory(reports_no_subscribers=False)
     one = await connect(transport, "a")
     assert await one.publish("nobody", b"") == SUCCESS
 

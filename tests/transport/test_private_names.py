@@ -66,7 +66,7 @@ OF_AIOMQTT = OVERRIDDEN | names_on("self", CLIENT) - own_names()
 async def test_aiomqtt_has_every_name_that_is_used() -> None:
     client = aiomqtt.Client("localhost")
     missing = sorted(name for name in OF_AIOMQTT | {"_client"} if not hasattr(client, name))
-    assert not missing, f"aiomqtt {version('aiomqtt')} lacks {missing}: mend transport/aio.py"
+    assert not missing, f"aiomqtt {version('aiomqtt')} lacks {missing}: fix transport/aio.py"
 
 
 @pytest.mark.parametrize("api", [CallbackAPIVersion.VERSION2])
@@ -75,7 +75,7 @@ async def test_paho_has_every_name_that_is_used(api: CallbackAPIVersion) -> None
     known = OF_PAHO - {"_client"}
     assert {"_sock_recv", "_packet_handle", "_out_packet", "_mid_generate"} <= known
     missing = sorted(name for name in known if not hasattr(client, name))
-    assert not missing, f"paho-mqtt {version('paho-mqtt')} lacks {missing}: mend transport/aio.py"
+    assert not missing, f"paho-mqtt {version('paho-mqtt')} lacks {missing}: fix transport/aio.py"
 
 
 def test_what_is_overridden_is_called_by_aiomqtt() -> None:

@@ -1,4 +1,4 @@
-"""What `transport/seam.py` promises: one suite for every implementation over every broker."""
+"""What `transport/base.py` promises: one suite for every implementation over every broker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
-from routeq_mqtt.transport.seam import (
+from routeq_mqtt.transport.base import (
     NO_MATCHING_SUBSCRIBERS,
     SUCCESS,
     Connection,
@@ -15,7 +15,7 @@ from routeq_mqtt.transport.seam import (
     Transport,
     Will,
 )
-from tests.bed.recorder import TIMEOUT
+from tests.cluster.recorder import TIMEOUT
 from tests.transport.subjects import Inbox, Subject
 
 LONG = 3_600
@@ -513,6 +513,18 @@ async def test_the_later_connection_takes_a_client_identifier_over(subject: Subj
     assert isinstance(await ended(one), ConnectionLost)
     [message] = await second.until(1)
     assert (message.payload, message.dup) == (b"held", True)
+
+
+async def test_retained_messages_come_with_a_new_subscription_alone(subject: Subject) -> None:
+    transport, inbox = subject.transport(), Inbox()
+    sender = await connect(transport, "sender")
+    await sender.publish("t", b"retained", retain=True)
+    one = await resident(transport, "a", inbox)
+    for mark in (b"1", b"2"):
+        await one.subscribe("t", retained_if_new=True)
+        await sender.publish("t", mark)
+    known = [] if one.mqtt5 else [b"retained"]  # MQTT 3.1.1 cannot say so
+    assert await inbox.has(b"2") == [b"retained", b"1", *known]
 
 
 async def test_a_broker_that_ends_is_noticed_and_its_sessions_are_kept(subject: Subject) -> None:

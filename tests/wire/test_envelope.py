@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routeq_mqtt.errors import UnreadableMessage, UnsupportedVersion
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.packing import pack
 from tests.wire.values import envelopes, json_values, texts
 
@@ -104,7 +104,7 @@ def test_a_later_version_is_refused_apart() -> None:
         ("job", 7, "a printable text"),
         ("data", [], "a map with texts as keys"),
         ("queue", "a/b", "must not contain '/'"),
-        ("queue", "", "must be a text that is not empty"),
+        ("queue", "", "must be a non-empty string"),
         ("attempt", 0, "a whole number, 1 or more"),
         ("attempt", 1.0, "a whole number, 1 or more"),
         ("deliveries", True, "a whole number, 1 or more"),

@@ -167,3 +167,15 @@ def test_tuples_within_tuples_have_a_limit_on_both_sides() -> None:
         content = b"\x91" + msgpack.packb(msgpack.ExtType(6, content))
     with pytest.raises(UnreadableMessage):
         unpack(content)
+
+
+class NotATime(datetime):
+    """As pandas' NaT: a datetime that is none."""
+
+    def isoformat(self, sep: str = "T", timespec: str = "auto") -> str:
+        return "NaT"
+
+
+def test_a_datetime_that_no_reader_understands_is_refused_where_it_is_sent() -> None:
+    with pytest.raises(PackingError):
+        pack({"at": NotATime(2026, 1, 1)})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgpack import fallback
 
 from routeq_mqtt.errors import UnreadableMessage
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.packing import pack, unpack
 from tests.wire.values import envelopes, values
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
+from routeq_mqtt.wire.envelopes.record import FailedRecord
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.names import check_queue_name
-from routeq_mqtt.wire.record import FailedRecord
 
 RECORD = FailedRecord(
     id="1",
@@ -107,8 +107,8 @@ def test_what_may_be_a_queues_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("", "must be a text that is not empty"),
-        (7, "must be a text"),
+        ("", "must be a non-empty string"),
+        (7, "must be a non-empty string"),
         ("a/b", "must not contain '/'"),
         ("a+", r"must not contain '\+'"),
         ("#", "must not contain '#'"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from routeq_mqtt.wire.envelope import Envelope
+from routeq_mqtt.wire.envelopes.envelope import Envelope
 
 # Fixed offsets: a time zone's rules do not travel, what it says at that moment does.
 _OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -38,7 +38,7 @@ def send(client, reading):
 
 
 def main(every=60, readings=-1):
-    """Send readings for ever, or so many; each is sent until it is acknowledged."""
+    """Send that many readings, for ever if negative; repeat each until it is acknowledged."""
     while readings:
         reading = celsius()
         while True:

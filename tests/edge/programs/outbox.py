@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 
 from routeq_mqtt import Bus, SyncBus
 from routeq_mqtt.outbox.file import OutboxFile
-from tests.bed.jobs import Report
+from routeq_mqtt.settings.settings import Settings
+from tests.cluster.jobs import Report
 
 
 def produce(first: str, jobs: str) -> None:
@@ -30,11 +32,13 @@ def produce(first: str, jobs: str) -> None:
 
 def forward() -> None:
     """Send what is in the file until it is stopped."""
+    logging.basicConfig(level=logging.WARNING)
 
     async def main() -> None:
         async with Bus() as bus:
             assert bus.outgoing is not None
-            while bus.outgoing.forwarder is None or bus.outgoing.forwarder.state == "standby":
+            outgoing = bus.outgoing
+            while outgoing.forwarder is None or outgoing.forwarder.state in {"starting", "standby"}:
                 await asyncio.sleep(0.01)
             print("forwards", flush=True)
             await asyncio.Future()
@@ -69,6 +73,7 @@ def count(prefix: str, first: str, jobs: str, chunk: str) -> None:
 
     async def main() -> None:
         async with Bus() as bus:
+            os.chdir("/")  # as a daemon does
             for start in range(int(first), last, int(chunk)):
                 keys = [
                     f"{prefix}{number}" for number in range(start, min(start + int(chunk), last))
@@ -116,6 +121,48 @@ def forgets_to_close() -> None:
     asyncio.run(main())
 
 
+def daemon(jobs: str) -> None:
+    """Changes its working directory, as daemons do; its outbox has a relative path."""
+
+    async def main() -> None:
+        async with Bus() as bus:
+            await bus.dispatch(Report(key="0"))
+            os.chdir("/")
+            for number in range(1, int(jobs)):
+                await bus.dispatch(Report(key=str(number)))
+            print("dispatched", flush=True)
+            await asyncio.Future()
+
+    asyncio.run(main())
+
+
+def sync_daemon() -> None:
+    """Makes its bus, changes its working directory, and uses it then."""
+    bus = SyncBus(outbox="named.db")
+    os.chdir("/")
+    bus.dispatch(Report(key="sync"))
+
+
+def as_user(user: str, *arguments: str) -> None:
+    """One of the others, as another user of a group that all share."""
+    import routeq_mqtt.bus.outbox.client
+    import routeq_mqtt.outbox.living  # noqa: F401 - that user may not be able to import anything
+
+    async def connect() -> None:
+        async with Bus(settings=Settings(url=os.environ["ROUTEQ_URL"])):
+            pass
+
+    asyncio.run(connect())
+    os.umask(0o002)
+    os.setgroups([])
+    os.setgid(GROUP)
+    os.setuid(int(user))
+    PROGRAMS[arguments[0]](*arguments[1:])
+
+
+GROUP = 64_000
+"""Of those that share an outbox."""
+
 PROGRAMS: dict[str, Callable[..., None]] = {
     "produce": produce,
     "forward": forward,
@@ -123,6 +170,9 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "count": count,
     "sync": sync,
     "forgets_to_close": forgets_to_close,
+    "daemon": daemon,
+    "sync_daemon": sync_daemon,
+    "as_user": as_user,
 }
 
 if __name__ == "__main__":

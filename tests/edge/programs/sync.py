@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
-from routeq_mqtt import SyncBus
-from tests.bed.jobs import Report
+from routeq_mqtt import SyncBus, dispatch
+from tests.cluster.jobs import Report
 
 bus = SyncBus()
 
@@ -133,6 +137,59 @@ def interrupted() -> None:
         print("interrupted", flush=True)
 
 
+def destructor() -> None:
+    """An object that dispatches when it is destroyed lives until the interpreter ends."""
+
+    class Thing:
+        def __del__(self) -> None:
+            bus.dispatch(Report(key="never"))
+
+    bus.dispatch(Report(key="before the end"))
+    vars(sys.modules["routeq_mqtt"])["thing"] = Thing()
+
+
+def dropped() -> None:
+    """Many buses, none of them closed: neither threads nor files stay."""
+    for number in range(20):
+        SyncBus().dispatch(Report(key=f"dropped {number}"))
+    until_flat(threads=1)
+    SyncBus(outbox="dropped.db").dispatch(Report(key="sent at the end"))
+
+
+def runs() -> None:
+    """An event loop for each call, with the default bus: the same, with an outbox as well."""
+    asyncio.run(dispatch(Report(key="run 0")))
+    files = open_files()
+    for number in range(1, 30):
+        asyncio.run(dispatch(Report(key=f"run {number}")))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(dispatch(Report(key="closed at once")))
+    loop.close()
+    asyncio.run(dispatch(Report(key="run 30")))
+    gc.collect()
+    until_flat(threads=threads_of_the_outbox(), files=files)
+
+
+def threads_of_the_outbox() -> int:
+    """The main thread; where an outbox is left with jobs, those that send them, too."""
+    return 4 if "ROUTEQ_OUTBOX" in os.environ else 1
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def until_flat(*, threads: int, files: int = 0) -> None:
+    """Threads that end are waited for; those that never do are named."""
+    deadline = time.monotonic() + 20
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= threads, threading.enumerate()
+    if files:
+        # One connection and one outbox of the process may have been added since.
+        assert open_files() <= files + 10, open_files()
+
+
 PROGRAMS: dict[str, Callable[[], None]] = {
     "threads": threads,
     "fork": fork,
@@ -142,6 +199,9 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "raises": raises,
     "callback": callback,
     "interrupted": interrupted,
+    "destructor": destructor,
+    "dropped": dropped,
+    "runs": runs,
 }
 
 if __name__ == "__main__":

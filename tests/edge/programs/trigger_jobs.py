@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from routeq_mqtt import Job, trigger
-from tests.bed.jobs import tell
+from tests.cluster.jobs import tell
 
 
 @trigger("devices/{device_id}/telemetry")
@@ -26,3 +26,19 @@ class Alarm(Job):
 
     async def handle(self) -> None:
         await tell("alarm", self, key=str(self.payload))
+
+
+class RawBytes(Job):
+    name = "raw_bytes"
+    payload: bytes
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=repr(self.payload))
+
+
+class PlainText(Job):
+    name = "plain_text"
+    payload: str
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=repr(self.payload))

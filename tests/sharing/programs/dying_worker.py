@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 
-import tests.bed.jobs  # noqa: F401 - registers them
-from routeq_mqtt.settings import Settings
+import tests.cluster.jobs  # noqa: F401 - registers them
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker

@@ -1,0 +1,1 @@
+"""What clients do: connect, publish, subscribe, come back, leave."""

@@ -1,0 +1,1 @@
+"""Where messages go: sessions, subscriptions, shared groups, queues and retained messages."""

@@ -1,0 +1,1 @@
+"""What outlives the broker: messages, sessions and subscriptions in SQLite."""

@@ -1,0 +1,1 @@
+"""What a producer can do beside dispatch: handles, batches, devices, events, queue control."""

@@ -1,0 +1,1 @@
+"""Dispatch through the producer's outbox, and the forwarder that sends it."""

@@ -1,0 +1,1 @@
+"""The way of a job from a producer to its acknowledgement by the broker."""

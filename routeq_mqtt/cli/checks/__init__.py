@@ -1,0 +1,1 @@
+"""Commands that check and measure: doctor, health, settings, bench."""

@@ -1,0 +1,136 @@
+"""``routeq-mqtt devices``, ``broadcast`` and ``rollout``: jobs for named devices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from routeq_mqtt.cli.asking import on_bus, on_first_use
+from routeq_mqtt.cli.common import AsJson, Url, err, out, pairs, print_json, when
+from routeq_mqtt.cli.manage.rates import parse_rate
+from routeq_mqtt.cli.manage.send import job_data
+from routeq_mqtt.cli.output.columns import Table
+from routeq_mqtt.errors import ConfigurationError, RouteqError
+from routeq_mqtt.wire.display import shown
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
+    from routeq_mqtt.bus.features.devices import RolloutProgress
+    from routeq_mqtt.bus.features.manage import DeviceInfo
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("devices")(devices)
+    app.command("broadcast")(broadcast)
+    app.command("rollout")(rollout)
+
+
+def devices(
+    forget: Annotated[
+        str | None, typer.Option(help="Forget one that is gone: it gets no broadcast any more.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the named devices, those that are away included, with their tags."""
+
+    async def act(bus: Bus) -> list[DeviceInfo]:
+        if forget is not None:
+            await bus.devices.forget(forget)
+        return await bus.devices.list()
+
+    found = on_bus(url, act)
+    if as_json:
+        print_json([asdict(device) for device in found])
+        return
+    table = Table("device", "state", "seen", "tags")
+    for device in found:
+        tags = " ".join(f"{key}={value}" for key, value in sorted(device.tags.items()))
+        table.add_row(
+            device.name, "online" if device.online else "away", when(device.seen_at), tags
+        )
+    out.print(table)
+
+
+def broadcast(
+    name: Annotated[str, typer.Argument(help="The job's wire name.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="A tag that a device must have, key=value; may be repeated."),
+    ] = None,
+    expires_in: Annotated[
+        float | None, typer.Option(help="Seconds until it is too late for a device.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Devices at most: 10/m; default: all at once.")
+    ] = None,
+    abort_after: Annotated[
+        str | None,
+        typer.Option(help="Stop after this many failures, or this share of all devices: 0.1, 1.0."),
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a job to all devices with some tags: routeq-mqtt broadcast Update --where site=north."""
+
+    async def act(bus: Bus) -> tuple[str, int | None]:
+        made = await bus.broadcast_named(
+            name,
+            job_data(values or []),
+            where=pairs(where or [], "--where"),
+            expires_in=expires_in,
+            rate=None if rate is None else parse_rate(rate, "--rate"),
+            abort_after=None if abort_after is None else _failures(abort_after),
+        )
+        try:
+            return made.id, (await made.progress()).total
+        except RouteqError:  # it is made all the same
+            return made.id, None
+
+    made, devices = on_first_use(url, act)
+    if as_json:
+        print_json({"id": made, "job": name, "devices": devices})
+    else:
+        typer.echo(made)
+    if devices == 0:
+        err.print("no device gets it: none that is known has these tags; see routeq-mqtt devices")
+
+
+def rollout(
+    broadcast_id: Annotated[str, typer.Argument(help="Id of the broadcast.")],
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Send it to no further device, and stop it.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far a broadcast is."""
+
+    async def act(bus: Bus) -> RolloutProgress:
+        handle = bus.rollout(broadcast_id)
+        return await (handle.cancel() if cancel else handle.progress())
+
+    progress = on_bus(url, act)
+    if as_json:
+        print_json(progress.as_dict())
+        return
+    counted = ("waiting", "running", "done", "failed", "cancelled")
+    counts = ", ".join(f"{getattr(progress, name)} {name}" for name in counted)
+    aborted = "; aborted: too many failed" if progress.aborted_at is not None else ""
+    out.print(f"{progress.name}: {progress.total} devices: {counts}{aborted}")
+
+
+def _failures(text: str) -> float:
+    """A number of failures, or with a point a share: 1 is one failure, 1.0 is all devices."""
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"--abort-after={shown(text)} must be a number of failures, or a share: 0.1"
+        ) from None

@@ -1,0 +1,127 @@
+"""``routeq-mqtt status`` and ``result``: what became of a job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, out, print_json
+from routeq_mqtt.errors import ConfigurationError, NoResult, ResultTimeout
+from routeq_mqtt.wire.ids import made_at
+from routeq_mqtt.wire.messages.requests import Find
+
+if TYPE_CHECKING:
+    from routeq_mqtt.bus.bus import Bus
+    from routeq_mqtt.bus.features.handles import JobStatus
+
+_SHORTEST = 4
+
+
+def _long_enough(value: str, where: str) -> None:
+    if len(value) < _SHORTEST:
+        raise ConfigurationError(
+            f"{where}={value!r} must be an id, or {_SHORTEST} or more of its first characters"
+        )
+
+
+JobId = Annotated[
+    str,
+    typer.Argument(
+        help="The job's id, or its first characters.", callback=checked(_long_enough, "job_id")
+    ),
+]
+
+
+def _not_negative(value: float, where: str) -> None:
+    if not 0 <= value < float("inf"):
+        raise ConfigurationError(f"{where}={value!r} must be 0 seconds or more")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("status")(status)
+    app.command("result")(result)
+
+
+def status(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
+    """Show where a job is, or what became of it; exit code 1: nothing is known of it."""
+
+    async def act(bus: Bus) -> tuple[str, JobStatus]:
+        full = await _completed(bus, job_id)
+        return full, await bus.status(full)
+
+    full, found = on_bus(url, act)
+    if as_json:
+        print_json({"id": full} | asdict(found))
+    else:
+        out.print(f"{full} {found.state}{_explained(found)}", highlight=False, soft_wrap=True)
+    if found.state == "unknown":
+        raise typer.Exit(FAILED)
+
+
+def result(
+    job_id: JobId,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            help="Seconds to wait for the job to end; default: do not wait.",
+            callback=checked(_not_negative, "--wait"),
+        ),
+    ] = 0.0,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a job returned, as JSON; exit code 1: it has no result, or not yet."""
+
+    async def act(bus: Bus) -> tuple[str, Any]:
+        full = await _completed(bus, job_id)
+        try:
+            return full, await bus.result(full, timeout=wait)
+        except ResultTimeout:
+            found = await bus.status(full)
+            raise ResultTimeout(
+                f"job {full} has not ended: {found.state}{_explained(found)}; --wait waits for it"
+            ) from None
+
+    full, value = on_bus(url, act)
+    print_json({"id": full, "result": value} if as_json else value)
+
+
+async def _completed(bus: Bus, job_id: str) -> str:
+    """The id of which these are the first characters; an id that nothing is known of stays."""
+    if made_at(job_id) is not None:
+        return job_id
+    found = await bus.requests.ask(Find(prefix=job_id))
+    if job_id in found or not found:
+        return job_id
+    if len(found) > 1:
+        raise NoResult(f"{job_id!r} begins several ids: {', '.join(found)}; write more of it")
+    return found[0]
+
+
+def _explained(found: JobStatus) -> str:
+    if found.state == "unknown":
+        return (
+            ": the scheduler does not know this id: it is with the broker or a worker, it ended "
+            "long ago or left no result, or it never was"
+        )
+    parts = [
+        "" if found.attempt is None else f"attempt {found.attempt}",
+        "" if found.worker is None else f"on worker {found.worker}",
+        _shown_progress(found),
+        ": ".join(filter(None, (found.reason, found.error))),
+    ]
+    told = ", ".join(filter(None, parts))
+    return f" ({told})" if told else ""
+
+
+def _shown_progress(found: JobStatus) -> str:
+    progress = found.progress
+    if progress is None:
+        return ""
+    of = "" if progress.total is None else f" of {progress.total:g}"
+    return f"{progress.done:g}{of} done{f': {progress.note}' if progress.note else ''}"

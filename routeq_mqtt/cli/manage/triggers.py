@@ -1,0 +1,43 @@
+"""``routeq-mqtt triggers …``: which messages become jobs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from routeq_mqtt.cli.asking import on_bus
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
+from routeq_mqtt.cli.output.columns import Table
+
+app: typer.Typer = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(url: Url = None, as_json: AsJson = False) -> None:
+    """List the triggers that workers have declared."""
+    found = on_bus(url, lambda bus: bus.triggers.list())
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    table = Table("pattern", "job", "queue")
+    for one in found:
+        table.add_row(one.pattern, one.job, one.queue)
+    out.print(table)
+
+
+@app.command()
+def forget(
+    pattern: Annotated[str, typer.Argument(help="As `triggers list` shows it.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop making jobs of a pattern's messages; a worker that still declares it brings it back."""
+    forgotten = int(on_bus(url, lambda bus: bus.triggers.forget(pattern)))
+    if as_json:
+        print_json({"forgotten": forgotten})
+    else:
+        out.print(f"{forgotten} triggers forgotten")
+    if not forgotten:
+        raise typer.Exit(FAILED)

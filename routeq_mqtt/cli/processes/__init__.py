@@ -1,0 +1,1 @@
+"""Commands that run services: worker, scheduler, broker, up."""

@@ -1,0 +1,1 @@
+"""``routeq-mqtt top``: the bus in a terminal."""

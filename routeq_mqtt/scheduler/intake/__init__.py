@@ -1,0 +1,1 @@
+"""Messages in: read, decided and committed before they are acknowledged."""

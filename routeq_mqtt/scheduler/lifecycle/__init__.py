@@ -1,0 +1,1 @@
+"""Start, hand-over, presence and the guarantee of a single instance."""

@@ -1,0 +1,1 @@
+"""Answers requests of operators, folds statistics, publishes numbers and alerts."""

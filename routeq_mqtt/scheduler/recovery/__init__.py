@@ -1,0 +1,1 @@
+"""Jobs of lost workers and brokers: adoption and the census."""

@@ -1,0 +1,1 @@
+"""Rows out: when and how fast they are published to the workers."""

@@ -1,0 +1,1 @@
+"""The SQLite database: rows, transactions and what they return."""

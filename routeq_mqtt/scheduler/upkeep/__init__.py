@@ -1,0 +1,1 @@
+"""Periodic maintenance: expiry of old rows, checkpoints, clock jumps."""

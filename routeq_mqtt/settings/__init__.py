@@ -1,0 +1,1 @@
+"""Settings of a process: their fields, their values, and the environment they come from."""

@@ -1,0 +1,1 @@
+"""A broker and transport in memory, with the behaviour of real ones."""

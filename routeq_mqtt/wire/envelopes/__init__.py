@@ -1,0 +1,1 @@
+"""A job as it travels, its outcome, and its failed record."""

@@ -1,0 +1,1 @@
+"""One decoder for each kind of message that is no job."""

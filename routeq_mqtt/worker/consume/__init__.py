@@ -1,0 +1,1 @@
+"""Messages from the broker to the pool, and their acknowledgement."""

@@ -1,0 +1,1 @@
+"""Orders from the scheduler: pause, cancel, drain, limit."""

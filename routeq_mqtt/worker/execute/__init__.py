@@ -1,0 +1,1 @@
+"""Running one job: call, timeout, retry policy, outcome, job processes."""

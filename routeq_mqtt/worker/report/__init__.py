@@ -1,0 +1,1 @@
+"""What a worker publishes about itself: heartbeat, load, events, registration."""

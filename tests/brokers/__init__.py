@@ -1,0 +1,1 @@
+"""Brokers that do not share: the scheduler deals, on real ones."""
