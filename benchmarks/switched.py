@@ -8,11 +8,12 @@ from routeq_mqtt import Job
 from routeq_mqtt.worker.report.stats import RunStats
 
 if TYPE_CHECKING:
+    from routeq_mqtt.wire.envelopes.envelope import Envelope
     from routeq_mqtt.worker.delivery import Delivery
     from routeq_mqtt.worker.execute.outcome import Outcome
 
 _on = True
-_begins, _ends = RunStats.begins, RunStats.ends
+_begins, _done, _ends = RunStats.begins, RunStats.done, RunStats.ends
 
 
 class Switch(Job):
@@ -31,10 +32,16 @@ def _begins_if(stats: RunStats, held: Delivery) -> None:
         _begins(stats, held)
 
 
+def _done_if(stats: RunStats, held: Delivery, envelope: Envelope) -> None:
+    if _on:
+        _done(stats, held, envelope)
+
+
 def _ends_if(stats: RunStats, held: Delivery, event: str, outcome: Outcome) -> None:
     if _on:
         _ends(stats, held, event, outcome)
 
 
 RunStats.begins = _begins_if  # type: ignore[assignment,method-assign]
+RunStats.done = _done_if  # type: ignore[assignment,method-assign]
 RunStats.ends = _ends_if  # type: ignore[assignment,method-assign]

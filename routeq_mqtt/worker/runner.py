@@ -101,13 +101,14 @@ class Runner:
         step = context.run(self._quick.first_step, held)
         self._teller.started(held)
         if isinstance(step, Unfinished) or held.stopping or _is_cancelled():
+            self._teller.goes_on()
             return self._run(held, IsolatedCoroutine(self._quick.rest(held, step), context=context))
         held.ended = True
         if not self._lease.covers(held):
             return self._run(held, IsolatedCoroutine(self._quick.rest(held, step), context=context))
         self._progress.over(held)
         held.run += 1
-        self._hand_on(held, step)
+        self._hand_on(held, step, quick=True)
         return None
 
     async def run(self, held: Delivery) -> None:
@@ -164,11 +165,11 @@ class Runner:
         if not held.dropped:
             self._hand_on(held, outcome)
 
-    def _hand_on(self, held: Delivery, outcome: Outcome) -> None:
+    def _hand_on(self, held: Delivery, outcome: Outcome, *, quick: bool = False) -> None:
         if wanted():
-            copy_context().run(self._teller.over, held, outcome)
+            copy_context().run(self._teller.over, held, outcome, quick=quick)
         else:
-            self._teller.over(held, outcome)
+            self._teller.over(held, outcome, quick=quick)
         self._settler.settle(held, outcome)
         self._ended(held, outcome)
 
@@ -241,7 +242,10 @@ class Runner:
         # A context of its own: what a job or a hook sets is not there for the slot's next job.
         run = IsolatedCoroutine(self._executor.execute(held), lambda: self._teller.starts(held))
         self._teller.started(held)
-        return run.value if run.over else await run
+        if run.over:
+            return run.value
+        self._teller.goes_on()
+        return await run
 
     def _is_recalled(self, held: Delivery, envelope: Envelope) -> bool:
         """Whether its slot went to another job, since no worker could start it."""

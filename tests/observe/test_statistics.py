@@ -10,17 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from routeq_mqtt import Bus
+from routeq_mqtt import Bus, Job
 from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store.observe import stats_table
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.wire.observe import asks
 from routeq_mqtt.wire.observe.answers import StatPoint
-from routeq_mqtt.wire.observe.histogram import BOUNDS, added, bucket_of, quantile
+from routeq_mqtt.wire.observe.histogram import BOUNDS, BUCKETS, added, bucket_of, count_in, quantile
 from routeq_mqtt.wire.observe.stats import WorkerStats
 from routeq_mqtt.wire.observe.tally import Tally
 from routeq_mqtt.worker.report import stats as worker_stats
 from tests.observe.rig import Obstructed, Rig, Tallied, counted, gates, rig, until
+
+
+class Quick(Job):
+    """Another class."""
+
+    key: str
+
+    async def handle(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -231,6 +240,35 @@ def test_percentiles_are_exact_within_one_bucket(share: float) -> None:
     found = quantile(buckets, share)
     assert found is not None
     assert abs(bucket_of(found) - bucket_of(true)) <= 1
+
+
+def test_many_durations_are_counted_as_each_of_them_is() -> None:
+    durations = [-1.0, 0.0, *BOUNDS, *(bound * 1.01 for bound in BOUNDS), 1e6]
+    one_by_one, at_once = [0] * BUCKETS, [0] * BUCKETS
+    for seconds in durations:
+        one_by_one[bucket_of(seconds)] += 1
+    count_in(at_once, sorted(durations))
+    count_in(at_once, [])
+    assert at_once == one_by_one
+
+
+async def test_each_job_is_published_though_many_are_counted_at_once(bed: tuple[Rig, Bus]) -> None:
+    """Classes in turn, and a job right after a report, when nothing else is to be published."""
+    one, bus = bed
+    await one.start_worker("default", "other")
+    wanted: Counter[tuple[str, str]] = Counter()
+    for number in range(60):
+        queue = ("default", "other")[number % 2]
+        job: Job = Tallied(key=str(number)) if number % 3 else Quick(key=str(number))
+        wanted[queue, type(job).__name__] += 1
+        await bus.dispatch(job, queue=queue)
+        if number % 10 == 0:
+            await until(lambda: totals(one)["done"] == wanted.total())
+    await until(lambda: totals(one)["done"] == wanted.total())
+    found = one.observers.statistics.totals
+    assert {pair: tally.outcomes["done"] for pair, tally in found.items()} == wanted
+    assert {pair: sum(tally.run) for pair, tally in found.items()} == wanted
+    assert {pair: sum(tally.wait) for pair, tally in found.items()} == wanted
 
 
 def test_histograms_add_up_whatever_their_length() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,18 @@ BUCKETS = len(BOUNDS) + 1
 def bucket_of(seconds: float) -> int:
     """The bucket of a duration: the first whose bound is not below it."""
     return bisect_left(BOUNDS, seconds)
+
+
+def count_in(buckets: list[int], durations: Sequence[float]) -> None:
+    """Count durations, which are sorted, in their buckets: many cost little more than one."""
+    counted = 0
+    for number, bound in enumerate(BOUNDS):
+        if counted == len(durations):
+            return
+        below = bisect_right(durations, bound, counted)
+        buckets[number] += below - counted
+        counted = below
+    buckets[-1] += len(durations) - counted
 
 
 def added(some: Iterable[int], others: Iterable[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.jobs.hooks import wanted
-from routeq_mqtt.worker.execute.outcome import event_of
+from routeq_mqtt.worker.execute.outcome import DONE, event_of
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.features.events import Events
@@ -71,6 +71,10 @@ class EventReporter:
             job, attempt = _named(held)
             self._events.fire(held.queue, "started", held.job_id, job, attempt=attempt)
 
+    def goes_on(self) -> None:
+        """A job has not ended in its first step."""
+        self._stats.goes_on()
+
     def started(self, held: Delivery) -> None:
         """It took its first step. What is told a moment later need not keep a job waiting."""
         self._publish(held, "started")
@@ -87,14 +91,23 @@ class EventReporter:
             self._tell(held, "progress", **word)
             self._reports.soon()
 
-    def over(self, held: Delivery, outcome: Outcome) -> None:
-        """It has ended; an outcome that no process needs is not reported."""
+    def over(self, held: Delivery, outcome: Outcome, *, quick: bool = False) -> None:
+        """It has ended; an outcome that no process needs is not reported.
+
+        Args:
+            held: the job.
+            outcome: how it ended.
+            quick: it is plain, and ended in its first step.
+        """
         told = event_of(outcome)
         if told is not None:
             event, more = told
             self._reports.counters[event] += 1
             self._job_log.over(held, outcome)
-            self._stats.ends(held, event, outcome)
+            if quick and outcome is DONE and held.envelope is not None:
+                self._stats.done(held, held.envelope)
+            else:
+                self._stats.ends(held, event, outcome)
             if wanted(event) or more:
                 self._tell(held, event, **more)
             else:
