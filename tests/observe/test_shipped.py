@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from routeq_mqtt.scheduler.observe import broker_counters
+from routeq_mqtt.transport.base import ConnectOptions
 from tests.cluster.process import ROOT
 from tests.observe.rig import Tallied, counted, rig, until
 
@@ -35,17 +37,46 @@ def expressions() -> Iterator[str]:
         yield from (target["expr"] for target in panel["targets"])
 
 
-async def test_every_metric_in_them_exists(tmp_path: Path) -> None:
-    async with rig(tmp_path) as (one, bus):
+async def exported(folder: Path) -> dict[str, str]:
+    """Every metric that there is, and its type: the broker counts itself, too."""
+    async with rig(folder) as (one, bus):
+        broker = await one.transport.connect(ConnectOptions("broker"), lambda message: None)
+        for topic in broker_counters._TOPICS:
+            await broker.publish(topic, b"1", retain=True)
         await one.observers.numbers.publish()
         text = str(await bus.requests.call("metrics"))
-    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
-    for expression in expressions():
-        names = re.findall(r"routeq_\w+", expression)
+        await broker.close()
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+
+
+def names_in(expression: str, kinds: dict[str, str]) -> Iterator[str]:
+    """Metrics in it; of a histogram or a summary one of its series is named."""
+    for name in re.findall(r"routeq_\w+", expression):
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        yield base if kinds.get(base) in {"histogram", "summary"} else name
+
+
+async def test_every_metric_is_in_a_panel_and_every_one_in_a_panel_exists(tmp_path: Path) -> None:
+    kinds = await exported(tmp_path)
+    shown: set[str] = set()
+    for panel in board()["panels"]:
+        for target in panel["targets"]:
+            names = set(names_in(target["expr"], kinds))
+            assert names, target["expr"]
+            shown |= names
+    assert shown == kinds.keys()
+
+
+async def test_every_metric_in_a_rule_exists(tmp_path: Path) -> None:
+    kinds = await exported(tmp_path)
+    for rule in rules():
+        names = set(names_in(rule["expr"], kinds))
         assert names
-        for name in names:
-            base = re.sub(r"_(bucket|sum|count)$", "", name)
-            assert name in kinds or kinds.get(base) in {"histogram", "summary"}, name
+        assert names <= kinds.keys()
+
+
+def test_their_brackets_match() -> None:
+    for expression in expressions():
         assert expression.count("(") == expression.count(")")
         assert expression.count("{") == expression.count("}")
 
