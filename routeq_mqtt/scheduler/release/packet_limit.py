@@ -92,7 +92,7 @@ class PacketLimit:
             return await self._context.publish_all(
                 [(topic(row.queue), row.envelope) for row in rows]
             )
-        dealt = [self._dealer.deal(row.queue) for row in rows]
+        dealt = self._dealer.deal([row.queue for row in rows])
         sent = [
             (topic, row.envelope)
             for row, topic in zip(rows, dealt, strict=True)
