@@ -84,7 +84,7 @@ HOMES: dict[str, set[str]] = {
     "paho": {"transport/aio.py"},
     "msgpack": {"wire/packing.py"},
     "opentelemetry": {"otel.py"},
-    "aiosqlite": {"scheduler/store/database.py"},
+    "aiosqlite": {"scheduler/store/engines/sqlite.py"},
     "tenacity": {"transport/backoff.py"},
     "cronsim": {"jobs/schedule.py"},
     "typer": {"cli"},

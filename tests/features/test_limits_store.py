@@ -13,6 +13,7 @@ import pytest
 from routeq_mqtt.scheduler.features.admission import Admission
 from routeq_mqtt.scheduler.features.limits import Limits, lane_of
 from routeq_mqtt.scheduler.features.uniqueness import special
+from routeq_mqtt.scheduler.store.engines.sqlite import SqliteEngine
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.rows import NewFailed, NewRow
 from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
@@ -350,7 +351,9 @@ async def test_jobs_that_wait_are_not_looked_at_before_something_opens(store: St
         steps += 1
         return 0
 
-    db = store.database._db
+    engine = store.database._engine
+    assert isinstance(engine, SqliteEngine)
+    db = engine._db
     await db.set_progress_handler(count, 100)
     assert await limits.grant(1.0) == (0, None)
     assert steps < 10

@@ -12,6 +12,7 @@ import pytest
 
 from routeq_mqtt import ConfigurationError
 from routeq_mqtt.scheduler.store.database import Database
+from routeq_mqtt.scheduler.store.engines.sqlite import SqliteEngine
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.rows import (
     Counts,
@@ -338,7 +339,9 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
 
 async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(store: Store) -> None:
     await store.take([row("1")])
-    db = store.database._db
+    engine = store.database._engine
+    assert isinstance(engine, SqliteEngine)
+    db = engine._db
     [[pages]] = await db.execute_fetchall("PRAGMA page_count")
     await db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
     big = [row(str(number), envelope=b"x" * 10_000) for number in range(2, 20)]

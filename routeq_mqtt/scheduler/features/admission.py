@@ -23,7 +23,8 @@ from routeq_mqtt.wire.envelopes.envelope import Envelope
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from routeq_mqtt.scheduler.store.database import Database, Transaction, Values
+    from routeq_mqtt.scheduler.store.database import Database, Transaction
+    from routeq_mqtt.scheduler.store.engines.engine import Values
     from routeq_mqtt.scheduler.store.rows import Claim, Ended, Moved, NewBatch, NewRow
     from routeq_mqtt.security.guard import Guard
 

@@ -7,7 +7,7 @@ from math import floor, inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import sqlite3
+    from routeq_mqtt.scheduler.store.engines.engine import Columns
 
 _ALMOST = 1e-9
 
@@ -98,7 +98,7 @@ def name_of(limit: dict[str, Any]) -> str:
 
 
 def gauge_of(
-    name: str, row: sqlite3.Row | None, now: float, own: tuple[float, float | None] | None
+    name: str, row: Columns | None, now: float, own: tuple[float, float | None] | None
 ) -> Gauge | None:
     """A gauge as the database has it.
 

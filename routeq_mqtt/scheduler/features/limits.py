@@ -13,10 +13,10 @@ from routeq_mqtt.scheduler.features.turns import Pass, Turns
 from routeq_mqtt.scheduler.store.sql import limits as sql_limits
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from routeq_mqtt.scheduler.store.database import Database
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
 
 
 def lane_of(limits: Sequence[dict[str, Any]]) -> str:
@@ -61,7 +61,7 @@ class Limits:
             only the end of a job or a worker does, or nothing waits.
         """
 
-        def work(db: sqlite3.Connection) -> Turns:
+        def work(db: SyncConnection) -> Turns:
             if self._looked_at is None:
                 closed.update(name for (name,) in db.execute(sql_limits.HOMES))
             if self._looked_at is None or now < self._looked_at:

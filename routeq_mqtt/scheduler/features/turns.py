@@ -20,8 +20,9 @@ from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.envelopes.options import check_options
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Sequence
+
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -78,9 +79,7 @@ class Pass:
         is_served: whether a queue has workers.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, now: float, is_served: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, db: SyncConnection, now: float, is_served: Callable[[str], bool]) -> None:
         self._db = db
         self._now = now
         self._is_served = is_served

@@ -19,10 +19,9 @@ from routeq_mqtt.wire.observe import asks
 from routeq_mqtt.wire.observe.answers import Bulk
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.control.failed_records import FailedRecords
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.wire.messages import requests
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -145,7 +144,7 @@ class BulkRunner:
         return len(answer["retried"]), len(skipped), error[:500]
 
 
-def _next(db: sqlite3.Connection, job: BulkJob, most: int) -> tuple[list[str], Position, bool]:
+def _next(db: SyncConnection, job: BulkJob, most: int) -> tuple[list[str], Position, bool]:
     """Ids of the next records, where they end, and whether these are the last ones."""
     ids: list[str] = []
     position = job.position

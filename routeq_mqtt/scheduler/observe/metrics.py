@@ -14,7 +14,6 @@ from routeq_mqtt.wire.observe.stats import OTHER
 from routeq_mqtt.wire.observe.tally import OUTCOMES, Tally
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
     from routeq_mqtt.presence.standbys import Standbys
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.scheduler.observe.exposition import Labels
     from routeq_mqtt.scheduler.observe.numbers import Numbers
     from routeq_mqtt.scheduler.observe.statistics import Statistics
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.wire.messages import requests
     from routeq_mqtt.wire.observe.stats import Pair
 
@@ -206,7 +206,7 @@ class Metrics:
 
 
 def _read(
-    db: sqlite3.Connection,
+    db: SyncConnection,
 ) -> tuple[list[tuple[str, float]], list[tuple[str, int]], float]:
     ticks = db.execute(sql.LAST_TICKS, (MOST_LABELS,)).fetchall()
     rows = db.execute(sql.ROWS_BY_STATE).fetchall()

@@ -13,12 +13,12 @@ from routeq_mqtt.scheduler.store.sql import observe as sql
 from routeq_mqtt.wire.observe.numbers import QueueNumbers
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Mapping
 
     from routeq_mqtt.presence.fleet import Fleet
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.observe.statistics import Statistics
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.transport.base import Connection, Message
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class _Fleet:
 
 
 def _oldest(
-    db: sqlite3.Connection, queues: Collection[str], running: Collection[str]
+    db: SyncConnection, queues: Collection[str], running: Collection[str]
 ) -> dict[str, float]:
     """For each queue, when the job became due that has waited longest."""
     found: dict[str, float] = {}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from routeq_mqtt.errors import RouteqError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
+
+    from routeq_mqtt.scheduler.store.engines.engine import Columns
 
 Ends = Literal["finished", "started", "time"]
 State = Literal["delayed", "parked", "released", "done", "held", "limited"]
@@ -211,7 +212,7 @@ class Counts:
     failed: int = 0
 
 
-def read_rows(found: Iterable[sqlite3.Row]) -> list[Row]:
+def read_rows(found: Iterable[Columns]) -> list[Row]:
     """Rows as the store's statements read them: `sql.COLUMNS`.
 
     One whose columns hold something else (a damaged file, an edited one) is taken as near as it

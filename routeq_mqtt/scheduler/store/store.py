@@ -28,11 +28,11 @@ from routeq_mqtt.scheduler.store.rows import (
 from routeq_mqtt.scheduler.store.sql import jobs as sql
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from routeq_mqtt.scheduler.store.database import Transaction
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.scheduler.store.lock import FileLock
 
 DURABLE_KEPT = 7 * 86_400.0
@@ -333,7 +333,7 @@ class _Known(Exception):
     """A row with one of the ids is there already; nothing was added."""
 
 
-def _add(db: sqlite3.Connection, rows: Sequence[NewRow]) -> int:
+def _add(db: SyncConnection, rows: Sequence[NewRow]) -> int:
     """Add plain rows, in a transaction and in SQLite's thread.
 
     Raises:

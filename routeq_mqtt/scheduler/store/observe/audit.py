@@ -9,9 +9,8 @@ from routeq_mqtt.wire.observe.answers import AuditLine, AuditPage
 from routeq_mqtt.wire.observe.cursor import decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from routeq_mqtt.scheduler.store.database import Database
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
 
 _KEPT = 90 * 86_400.0
 _MOST = 100_000
@@ -42,7 +41,7 @@ class AuditLog:
         """A page, newest first."""
         before = _BEYOND if cursor is None else int(float(decode_cursor(cursor)[0]))
 
-        def read(db: sqlite3.Connection) -> list[AuditLine]:
+        def read(db: SyncConnection) -> list[AuditLine]:
             return [
                 AuditLine(number=number, at=at, by=by, what=what, args=args, outcome=outcome)
                 for number, at, by, what, args, outcome in db.execute(

@@ -12,8 +12,9 @@ from routeq_mqtt.wire.observe.answers import FailedGroup
 from routeq_mqtt.wire.observe.asks import MOST_SCANNED
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
+
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
 
 _BATCH = 500
 
@@ -44,7 +45,7 @@ class Position:
     id: str = ""
 
 
-def groups(db: sqlite3.Connection, wanted: FailedFilter, most: int) -> list[FailedGroup]:
+def groups(db: SyncConnection, wanted: FailedFilter, most: int) -> list[FailedGroup]:
     """Groups of failed records, the largest first."""
     values = (wanted.queue, wanted.job, wanted.reason, wanted.exception, most)
     return [
@@ -58,7 +59,7 @@ def groups(db: sqlite3.Connection, wanted: FailedFilter, most: int) -> list[Fail
     ]  # fmt: skip
 
 
-def count(db: sqlite3.Connection, wanted: FailedFilter) -> tuple[int, bool]:
+def count(db: SyncConnection, wanted: FailedFilter) -> tuple[int, bool]:
     """How many match, and whether that is exact: a text is looked for in 10,000 records at most."""
     if wanted.text is None:
         values = (wanted.queue, wanted.job, wanted.reason, wanted.exception)
@@ -72,7 +73,7 @@ def count(db: sqlite3.Connection, wanted: FailedFilter) -> tuple[int, bool]:
 
 
 def walk(
-    db: sqlite3.Connection, wanted: FailedFilter, after: Position
+    db: SyncConnection, wanted: FailedFilter, after: Position
 ) -> Iterator[tuple[Position, bool]]:
     """All records of the wanted groups from a position on, each with whether it matches."""
     values = (wanted.queue, wanted.job, wanted.reason, wanted.exception)
@@ -84,7 +85,7 @@ def walk(
 
 
 def _walk_group(
-    db: sqlite3.Connection,
+    db: SyncConnection,
     wanted: FailedFilter,
     group: tuple[str, str, str, str],
     at: float,

@@ -10,8 +10,7 @@ from routeq_mqtt.wire import checks
 from routeq_mqtt.wire.observe.cursor import decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
-    import sqlite3
-
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.wire.observe.lists import (
         BatchList,
         ChainList,
@@ -27,7 +26,7 @@ _STEPS = 100
 """Steps of a chain that are looked at."""
 
 
-def batches(db: sqlite3.Connection, asked: BatchList) -> dict[str, Any]:
+def batches(db: SyncConnection, asked: BatchList) -> dict[str, Any]:
     """Batches, newest first: their ids begin with the time."""
     key = _key(asked.cursor, [_LAST])
     found = db.execute(sql.BATCHES_PAGE, (*key, asked.limit + 1)).fetchall()
@@ -38,7 +37,7 @@ def batches(db: sqlite3.Connection, asked: BatchList) -> dict[str, Any]:
     )
 
 
-def rollouts(db: sqlite3.Connection, asked: RolloutList) -> dict[str, Any]:
+def rollouts(db: SyncConnection, asked: RolloutList) -> dict[str, Any]:
     """Rollouts, newest first: their counters are those of their batches."""
     key = _key(asked.cursor, [_LAST])
     found = db.execute(sql.ROLLOUTS_PAGE, (*key, asked.limit + 1)).fetchall()
@@ -46,7 +45,7 @@ def rollouts(db: sqlite3.Connection, asked: RolloutList) -> dict[str, Any]:
     return _page(rows, [[row[0]] for row in found], asked.limit)
 
 
-def chains(db: sqlite3.Connection, asked: ChainList) -> dict[str, Any]:
+def chains(db: SyncConnection, asked: ChainList) -> dict[str, Any]:
     """Chains, oldest first: one seek for each, however many steps it has."""
     [last] = _key(asked.cursor, [""])
     rows: list[dict[str, Any]] = []
@@ -62,7 +61,7 @@ def chains(db: sqlite3.Connection, asked: ChainList) -> dict[str, Any]:
     return _page(rows, keys, asked.limit)
 
 
-def _chain(db: sqlite3.Connection, chain: str) -> dict[str, Any]:
+def _chain(db: SyncConnection, chain: str) -> dict[str, Any]:
     steps = db.execute(sql.CHAIN_STEPS, (chain, _STEPS)).fetchall()
     over = sum(state == "done" for _, _, state in steps)
     turn = next(((job, state) for job, _, state in steps if state not in {"done", "held"}), None)
@@ -73,7 +72,7 @@ def _chain(db: sqlite3.Connection, chain: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def limits(db: sqlite3.Connection, asked: LimitList) -> dict[str, Any]:
+def limits(db: SyncConnection, asked: LimitList) -> dict[str, Any]:
     """Limits, by kind and name."""
     key = _key(asked.cursor, [""])
     found = db.execute(sql.LIMITS_PAGE, (*key, asked.limit + 1)).fetchall()
@@ -84,7 +83,7 @@ def limits(db: sqlite3.Connection, asked: LimitList) -> dict[str, Any]:
     return _page(rows, [[row[0]] for row in found], asked.limit)
 
 
-def locks(db: sqlite3.Connection, asked: LockList) -> dict[str, Any]:
+def locks(db: SyncConnection, asked: LockList) -> dict[str, Any]:
     """Unique keys, by class, place and key."""
     key = _key(asked.cursor, ["", "", ""])
     found = db.execute(sql.LOCKS_PAGE, (*key, asked.limit + 1)).fetchall()

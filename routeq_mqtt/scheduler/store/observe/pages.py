@@ -22,9 +22,9 @@ from routeq_mqtt.wire.observe.answers import JobPage, JobRow
 from routeq_mqtt.wire.observe.cursor import decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
 
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.wire.envelopes.envelope import Envelope
     from routeq_mqtt.wire.observe.asks import JobsList
 
@@ -51,7 +51,7 @@ _BY_QUEUE = frozenset({"parked", "released", "held"})
 _NEWEST_FIRST = frozenset({"failed", "done"})
 
 
-def page(db: sqlite3.Connection, asked: JobsList) -> JobPage:
+def page(db: SyncConnection, asked: JobsList) -> JobPage:
     """A page of jobs.
 
     Raises:
@@ -109,7 +109,7 @@ def _key_of(asked: JobsList) -> Key:
     return list(key)
 
 
-def _rows(db: sqlite3.Connection, asked: JobsList, key: Key) -> Iterator[Columns]:
+def _rows(db: SyncConnection, asked: JobsList, key: Key) -> Iterator[Columns]:
     """Rows from a key on, read in batches."""
     read = _reader(db, asked)
     width = len(key)
@@ -123,7 +123,7 @@ def _rows(db: sqlite3.Connection, asked: JobsList, key: Key) -> Iterator[Columns
         wanted = _BATCH
 
 
-def _reader(db: sqlite3.Connection, asked: JobsList) -> Callable[[Key, int], list[Columns]]:
+def _reader(db: SyncConnection, asked: JobsList) -> Callable[[Key, int], list[Columns]]:
     state, queue = asked.state, asked.queue
     if state == "failed":
         if queue is not None and asked.reason is not None and asked.exception is not None:
@@ -144,7 +144,7 @@ def _reader(db: sqlite3.Connection, asked: JobsList) -> Callable[[Key, int], lis
     return lambda key, most: db.execute(sql.JOBS_OF[state], (queue, *key, most)).fetchall()
 
 
-def _done(db: sqlite3.Connection, key: Key, most: int) -> list[Columns]:
+def _done(db: SyncConnection, key: Key, most: int) -> list[Columns]:
     """Newest first: of those that are remembered for 7 days, and of the others."""
     found: list[Columns] = []
     for durable in (False, True):
@@ -152,7 +152,7 @@ def _done(db: sqlite3.Connection, key: Key, most: int) -> list[Columns]:
     return sorted(found, key=lambda columns: columns[-2:], reverse=True)[:most]
 
 
-def _limited(db: sqlite3.Connection, key: Key, most: int, queue: str | None) -> list[Columns]:
+def _limited(db: SyncConnection, key: Key, most: int, queue: str | None) -> list[Columns]:
     if queue is not None and key[0] < queue:
         key = [queue, "", -1]
     lane, rest, others = sql.LIMITED

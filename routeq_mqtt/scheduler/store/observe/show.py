@@ -18,13 +18,12 @@ from routeq_mqtt.wire.envelopes.record import FailedRecord
 from routeq_mqtt.wire.observe.answers import JobRow, JobWhole
 
 if TYPE_CHECKING:
-    import sqlite3
-
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
     from routeq_mqtt.wire.envelopes.envelope import Envelope
     from routeq_mqtt.wire.observe.held import HeldAnswer
 
 
-def whole(db: sqlite3.Connection, job_id: str) -> JobWhole | None:
+def whole(db: SyncConnection, job_id: str) -> JobWhole | None:
     """All that the database knows of a job; None: nothing."""
     failed = db.execute(sql.FAILED_ONE, (job_id,)).fetchone()
     if failed is not None:
@@ -74,7 +73,7 @@ def _whole(row: JobRow, envelope: Envelope | None, **more: Any) -> JobWhole:  # 
     )
 
 
-def _waits_for(db: sqlite3.Connection, row: JobRow) -> list[str]:
+def _waits_for(db: SyncConnection, row: JobRow) -> list[str]:
     """What keeps a job that is held or limited."""
     if row.state == "limited":
         lane = db.execute(sql.LANE_OF, (row.id,)).fetchone()

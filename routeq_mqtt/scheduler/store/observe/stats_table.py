@@ -16,8 +16,9 @@ from routeq_mqtt.wire.observe.tally import Tally, read_tally
 from routeq_mqtt.wire.packing import pack, unpack
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
+
+    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
 
 MINUTE, TEN_MINUTES, HOUR = 60, 600, 3_600
 KEPT = {MINUTE: 8 * 3_600.0, TEN_MINUTES: 72 * 3_600.0, HOUR: 90 * 86_400.0}
@@ -44,7 +45,7 @@ class Fold(NamedTuple):
     workers: Mapping[str, bytes]
 
 
-def fold(db: sqlite3.Connection, what: Fold) -> dict[Pair, Tally]:
+def fold(db: SyncConnection, what: Fold) -> dict[Pair, Tally]:
     """Add what was counted to the tables; what this scheduler has decided, and now is counted."""
     here: dict[Pair, Tally] = {}
     for queue, job, reason, number in db.execute(sql.HERE).fetchall():
@@ -64,9 +65,7 @@ def fold(db: sqlite3.Connection, what: Fold) -> dict[Pair, Tally]:
     return here
 
 
-def _add_to(
-    db: sqlite3.Connection, read: str, write: str, key: tuple[Any, ...], tally: Tally
-) -> None:
+def _add_to(db: SyncConnection, read: str, write: str, key: tuple[Any, ...], tally: Tally) -> None:
     found = db.execute(read, key).fetchone()
     whole = Tally() if found is None else _tally(found[0])
     whole.add(tally)
@@ -81,12 +80,12 @@ def _tally(column: Any) -> Tally:  # noqa: ANN401 - whatever a column holds
         return Tally()
 
 
-def totals(db: sqlite3.Connection) -> dict[Pair, Tally]:
+def totals(db: SyncConnection) -> dict[Pair, Tally]:
     """All that was ever counted on this bus."""
     return {(queue, job): _tally(column) for queue, job, column in db.execute(sql.TOTALS)}
 
 
-def counted_workers(db: sqlite3.Connection) -> dict[str, WorkerStats]:
+def counted_workers(db: SyncConnection) -> dict[str, WorkerStats]:
     """What of each worker's numbers is in the tables."""
     found = {}
     for worker, said in db.execute(sql.WORKERS):
@@ -111,7 +110,7 @@ def step_for(seconds: float, age: float) -> int:
 
 
 def history(
-    db: sqlite3.Connection, step: int, since: float, until: float
+    db: SyncConnection, step: int, since: float, until: float
 ) -> list[tuple[int, Pair, Tally]]:
     """Points of all pairs in a time, oldest first."""
     begins = int(since // step) * step

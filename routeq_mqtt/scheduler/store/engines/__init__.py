@@ -1,0 +1,1 @@
+"""Kinds of databases: each runs the same statements."""
