@@ -57,6 +57,7 @@ from routeq_mqtt.errors import (
     UnreadableMessage,
     UnsupportedVersion,
 )
+from routeq_mqtt.imports import first_import
 from routeq_mqtt.jobs.backoff import Exponential
 from routeq_mqtt.jobs.calls.depends import Depends
 from routeq_mqtt.jobs.calls.functions import FunctionJob, FunctionOptions, current_job
@@ -78,17 +79,17 @@ from routeq_mqtt.jobs.types.registered import register_type
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.version import VERSION
-from routeq_mqtt.wire.messages.replies import (
-    FailedShort,
-    FailedShown,
-    Retried,
-    ScheduleShown,
-    Skipped,
-    TriggerShown,
-)
 
 if TYPE_CHECKING:
     from routeq_mqtt.service import Scheduler, Worker
+    from routeq_mqtt.wire.messages.replies import (
+        FailedShort,
+        FailedShown,
+        Retried,
+        ScheduleShown,
+        Skipped,
+        TriggerShown,
+    )
     from routeq_mqtt.worker.options import WorkerOptions
 
 __version__ = VERSION
@@ -97,6 +98,10 @@ _LATE = {
     "Worker": "routeq_mqtt.service",
     "Scheduler": "routeq_mqtt.service",
     "WorkerOptions": "routeq_mqtt.worker.options",
+    **dict.fromkeys(
+        ("FailedShort", "FailedShown", "Retried", "ScheduleShown", "Skipped", "TriggerShown"),
+        "routeq_mqtt.wire.messages.replies",
+    ),
 }
 """What producers need not, and what would make this import slow."""
 
@@ -106,7 +111,8 @@ if not TYPE_CHECKING:  # else every name could be imported from here
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - a public name
         if name not in _LATE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_LATE[name]), name)
+        with first_import():
+            return getattr(import_module(_LATE[name]), name)
 
 
 __all__ = [

@@ -22,6 +22,7 @@ FLOORS: list[set[str]] = [
         "forks",
         "logs",
         "processlock",
+        "imports",
         "python",
         "tasks",
     },

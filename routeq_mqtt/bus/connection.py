@@ -20,6 +20,7 @@ from routeq_mqtt.bus.send.sender import Sender
 from routeq_mqtt.bus.send.serializer import Serializer
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.imports import first_import
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.several import make_transport
@@ -180,7 +181,8 @@ class Connected:
         """The outbox, where there is one."""
         options = self.outbox_options
         if self._outgoing is None and options is not None:
-            from routeq_mqtt.bus.outbox.client import Outgoing  # SQLite: only who asked for it pays
+            with first_import():  # SQLite: only who asked for it pays
+                from routeq_mqtt.bus.outbox.client import Outgoing
 
             self._outgoing = Outgoing(
                 options, self._clock, self._clients, timeout=self.settings.timeout

@@ -14,6 +14,9 @@ from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.jobs.options import OPTIONS
 from routeq_mqtt.wire.display import shown
 
+if sys.version_info >= (3, 14):
+    import annotationlib
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
 
@@ -57,8 +60,6 @@ class FieldSpec:
 def own_annotations(owner: type) -> dict[str, Any]:
     """A class's own annotations, unevaluated where they name what does not exist."""
     if sys.version_info >= (3, 14):
-        import annotationlib
-
         return annotationlib.get_annotations(owner, format=annotationlib.Format.FORWARDREF)
     return inspect.get_annotations(owner)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import OutboxUnavailable, RouteqError
+from routeq_mqtt.imports import first_import
 from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.outbox.thread import OneThread
 from routeq_mqtt.processlock import ProcessLock
@@ -61,7 +62,8 @@ class Outbox:
         async with self._opening:
             if self._file is None:
                 # Late: most programs have no outbox, and need no SQLite.
-                from routeq_mqtt.outbox.living import LivingFile
+                with first_import():
+                    from routeq_mqtt.outbox.living import LivingFile
 
                 self._file = await self._thread.run(LivingFile, self.options)
             return self._file

@@ -13,6 +13,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.imports import first_import
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
@@ -96,7 +98,8 @@ def abandon(db: sqlite3.Connection) -> None:
     """Keep a connection open for ever, also beyond the end of the interpreter."""
     _abandoned.append(db)
     with contextlib.suppress(ImportError):
-        import ctypes
+        with first_import():
+            import ctypes
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
 

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConfigurationError, RefusedJob, UnreadableMessage
+from routeq_mqtt.imports import first_import
 from routeq_mqtt.wire.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class Sealer:
 
     def __init__(self, keys: Keys) -> None:
         try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+            with first_import():
+                from cryptography.exceptions import InvalidTag
+                from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise ConfigurationError(
                 "ROUTEQ_ENCRYPTION_KEYS is set, and encryption is not installed; "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.imports import first_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,7 +62,8 @@ def environment() -> dict[str, str]:
 
 
 def _read(path: Path) -> list[Binding]:
-    from dotenv.parser import parse_stream
+    with first_import():
+        from dotenv.parser import parse_stream
 
     what = f"{ENV_FILE}={str(path)!r}"
     try:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    wait_random_exponential,
-)
+from routeq_mqtt.imports import first_import
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -34,6 +31,8 @@ async def with_backoff(
         max_wait: seconds between two tries at most; the first waits are about 0.05 s.
         note: called before each wait with the error and the number of tries so far.
     """
+    with first_import():
+        from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

@@ -7,12 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.errors import ConnectionFailed
-from routeq_mqtt.transport.aio import AioTransport
+from routeq_mqtt.imports import first_import
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routeq_mqtt.transport.address import BrokerAddress
+    from routeq_mqtt.transport.aio import AioTransport
     from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage, Transport
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -24,6 +25,11 @@ def make_transport(addresses: Sequence[BrokerAddress]) -> Transport:
     Raises:
         ConfigurationError: a certificate's file cannot be used.
     """
+    with first_import():  # a third of the import of a program that only defines jobs
+        import encodings.idna  # noqa: F401 - getaddrinfo imports it, in a thread of its own
+
+        from routeq_mqtt.transport.aio import AioTransport
+
     transports = [AioTransport(address) for address in addresses]
     return transports[0] if len(transports) == 1 else SeveralBrokers(transports)
 

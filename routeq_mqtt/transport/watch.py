@@ -14,6 +14,8 @@ import sys
 import time
 from typing import Protocol
 
+from routeq_mqtt.imports import first_import
+
 ANSWER_WITHIN = 3.0
 """Seconds until a missing PUBACK is asked for, and then until the connection counts as dead."""
 
@@ -101,7 +103,8 @@ def bytes_on_the_way(fileno: int) -> int:
     """Bytes in a socket's send buffer and on the line; 0 where no kernel says so."""
     if sys.platform != "linux":
         return 0
-    import fcntl  # not on Windows
+    with first_import():  # not on Windows
+        import fcntl
 
     try:
         found: int = struct.unpack("i", fcntl.ioctl(fileno, _TIOCOUTQ, b"\0" * 4))[0]

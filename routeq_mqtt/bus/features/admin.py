@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from routeq_mqtt.bus.features.handles import Handle
 from routeq_mqtt.bus.send.arguments import check_job_id
-from routeq_mqtt.wire.messages import requests
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.wire.names import check_queue_name
 from routeq_mqtt.wire.rates import check_rate
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.send.rpc import Requests
+    from routeq_mqtt.wire.messages import requests
     from routeq_mqtt.wire.messages.replies import Fate
     from routeq_mqtt.wire.messages.request import R, Request
+else:
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 _LONG = 60.0
 """Seconds for what a scheduler may be busy with."""

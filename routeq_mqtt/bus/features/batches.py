@@ -8,16 +8,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.jobs.job import Job
 from routeq_mqtt.wire.display import shown
-from routeq_mqtt.wire.messages import requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routeq_mqtt.bus.send.rpc import Requests
     from routeq_mqtt.wire.envelopes.envelope import Envelope
+    from routeq_mqtt.wire.messages import requests
     from routeq_mqtt.wire.messages.replies import BatchShown
+else:
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 _CHUNK = 500
 _MOST_BYTES = 1024 * 1024

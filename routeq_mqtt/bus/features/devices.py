@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from routeq_mqtt.bus.send.arguments import check_named
 from routeq_mqtt.bus.send.retry import retry_across_reconnects
 from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.ids import new_id
-from routeq_mqtt.wire.messages import requests
 from routeq_mqtt.wire.rates import is_rate
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from routeq_mqtt.jobs.job import Job
     from routeq_mqtt.settings.settings import Settings
     from routeq_mqtt.topics import Topics
+    from routeq_mqtt.wire.messages import requests
+else:
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 _AGAIN = 2.0
 """Seconds until a broadcast without a reply is asked for again: the same id is the same one."""

@@ -16,11 +16,11 @@ from routeq_mqtt.errors import (
     NoScheduler,
     ResultTimeout,
 )
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.jobs.codec import decoded_result
 from routeq_mqtt.jobs.job import checked_class
 from routeq_mqtt.security.guard import OPEN
 from routeq_mqtt.tasks import Scope
-from routeq_mqtt.wire.messages import requests
 from routeq_mqtt.wire.packing import unpack
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from routeq_mqtt.jobs.job import Job
     from routeq_mqtt.presence.status import SchedulerStatus
     from routeq_mqtt.security.guard import Guard
+    from routeq_mqtt.wire.messages import requests
     from routeq_mqtt.wire.messages.replies import Fate, JobAnswer
+else:
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 R = TypeVar("R")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from routeq_mqtt.bus.send.arguments import check_job_id
 from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.envelopes.envelope import Envelope
-from routeq_mqtt.wire.messages import requests
 from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.send.rpc import Requests
     from routeq_mqtt.presence.fleet import Member
     from routeq_mqtt.security.guard import Guard
+    from routeq_mqtt.wire.messages import requests
     from routeq_mqtt.wire.messages.replies import (
         FailedShort,
         FailedShown,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         ScheduleShown,
         TriggerShown,
     )
+else:
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 _PAGE = 500
 _MOST = 1_000

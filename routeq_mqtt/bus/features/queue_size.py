@@ -7,16 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused
+from routeq_mqtt.imports import LateModule
 from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.presence.fleet import Fleet
-from routeq_mqtt.wire.messages import requests
-from routeq_mqtt.wire.messages.replies import QueueCounts
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.send.rpc import Requests
     from routeq_mqtt.bus.send.sender import Sender
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.transport.base import Message
+    from routeq_mqtt.wire.messages import replies, requests
+else:
+    replies = LateModule("routeq_mqtt.wire.messages.replies")
+    requests = LateModule("routeq_mqtt.wire.messages.requests")
 
 _BLIND_WITHIN = 2.0
 """Seconds for our own mark, where access control seems to hide it from us."""
@@ -132,11 +135,11 @@ class Sizes:
         self.is_counted = exact or (answer is not None and online)
         names = {*counted, *self._sender.surroundings.waiting, *self.fleet.queues()}
         return {
-            name: self._one(name, counted.get(name, QueueCounts()), exact=exact)
+            name: self._one(name, counted.get(name, replies.QueueCounts()), exact=exact)
             for name in sorted(names)
         }
 
-    def _one(self, queue: str, counted: QueueCounts, *, exact: bool) -> QueueSize:
+    def _one(self, queue: str, counted: replies.QueueCounts, *, exact: bool) -> QueueSize:
         return QueueSize(
             delayed=counted.delayed,
             parked=counted.parked + self._sender.surroundings.waiting.get(queue, 0),
@@ -154,7 +157,7 @@ class Sizes:
         around = self._sender.surroundings
         return around.shares_queue and (around.scheduler is None or around.scheduler_online)
 
-    async def _counted(self) -> dict[str, QueueCounts] | None:
+    async def _counted(self) -> dict[str, replies.QueueCounts] | None:
         """None: there is a scheduler, and it does not answer."""
         if not self._sender.surroundings.scheduler_online:
             return {}
