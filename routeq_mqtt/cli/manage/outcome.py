@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from routeq_mqtt.bus.features.handles import JobStatus, Progress
 from routeq_mqtt.cli.asking import on_bus
 from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, out, print_json
-from routeq_mqtt.errors import ConfigurationError, NoResult, ResultTimeout
+from routeq_mqtt.errors import ConfigurationError, NoResult, RequestFailed, ResultTimeout
 from routeq_mqtt.wire.ids import made_at
 from routeq_mqtt.wire.messages.requests import Find
+from routeq_mqtt.wire.observe.asks import JobsShow
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
-    from routeq_mqtt.bus.features.handles import JobStatus
 
 _SHORTEST = 4
 
@@ -51,7 +52,8 @@ def status(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
 
     async def act(bus: Bus) -> tuple[str, JobStatus]:
         full = await _completed(bus, job_id)
-        return full, await bus.status(full)
+        found = await bus.status(full)
+        return full, await at_a_worker(bus, full) or found if found.state == "unknown" else found
 
     full, found = on_bus(url, act)
     if as_json:
@@ -91,6 +93,23 @@ def result(
     print_json({"id": full, "result": value} if as_json else value)
 
 
+async def at_a_worker(bus: Bus, job_id: str) -> JobStatus | None:
+    """Of a job that is in no database: the worker that holds it is asked, for a second at most."""
+    try:
+        held = await bus.requests.ask(JobsShow(id=job_id))
+    except RequestFailed:  # no worker says so; or the scheduler is older
+        return None
+    if held.state not in {"running", "waiting"}:
+        return None
+    told = held.progress
+    return JobStatus(
+        state="running" if held.state == "running" else "waiting",
+        attempt=held.attempt,
+        worker=held.worker,
+        progress=None if not told else Progress(done=told[0], total=told[1], note=told[2]),
+    )
+
+
 async def _completed(bus: Bus, job_id: str) -> str:
     """The id of which these are the first characters; an id that nothing is known of stays."""
     if made_at(job_id) is not None:
@@ -106,8 +125,8 @@ async def _completed(bus: Bus, job_id: str) -> str:
 def _explained(found: JobStatus) -> str:
     if found.state == "unknown":
         return (
-            ": the scheduler does not know this id: it is with the broker or a worker, it ended "
-            "long ago or left no result, or it never was"
+            ": the scheduler does not know this id, and no worker says that it has the job: it is "
+            "with the broker, it ended long ago or left no result, or it never was"
         )
     parts = [
         "" if found.attempt is None else f"attempt {found.attempt}",

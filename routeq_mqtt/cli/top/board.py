@@ -7,13 +7,14 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.cli.top.details import Detail
 from routeq_mqtt.errors import UnreadableMessage
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.wire.messages.complaints import Complaints
 from routeq_mqtt.wire.observe.numbers import Alert, Alerts, QueueNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from routeq_mqtt.presence.fleet import Member
     from routeq_mqtt.topics import Topics
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger(__name__)
 
 _HISTORY = 30
+_UNKNOWN = Detail()
 
 
 @dataclass(slots=True)
@@ -36,11 +38,17 @@ class QueueLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningJob:
-    """A job that a worker runs; `progress`: done, total and note."""
+    """A job that a worker runs; `progress`: done, total and note.
+
+    Attributes:
+        job, queue: as its worker has answered; None: it has not.
+    """
 
     id: str
     attempt: int
     worker: str
+    job: str | None = None
+    queue: str | None = None
     progress: Sequence[Any] | None = None
 
 
@@ -58,6 +66,7 @@ class Board:
         self.queues: dict[str, QueueLine] = {}
         self.alerts: list[Alert] = []
         self.failures: list[FailedGroup] = []
+        self.details: Mapping[str, Detail] = {}
 
     def filters(self) -> list[str]:
         """What to subscribe to."""
@@ -95,12 +104,19 @@ class Board:
             line.total = total
 
     def running(self) -> list[RunningJob]:
-        """What workers run, as they report it."""
-        return [
-            RunningJob(id=job, attempt=attempt, worker=worker, progress=one.load.progress.get(job))
-            for worker, one in sorted(self.fleet.members.items())
-            for job, attempt in one.load.running.items()
-        ]
+        """What workers run, as they report it, and what is known of each job."""
+        found: list[RunningJob] = []
+        for worker, one in sorted(self.fleet.members.items()):
+            for job, attempt in one.load.running.items():
+                detail = self.details.get(job, _UNKNOWN)
+                progress = one.load.progress.get(job)
+                found.append(
+                    RunningJob(
+                        id=job, attempt=attempt, worker=worker, job=detail.job,
+                        queue=detail.queue, progress=progress,
+                    )
+                )  # fmt: skip
+        return found
 
     def workers(self) -> list[Member]:
         """Those that are not over."""

@@ -15,6 +15,7 @@ from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, out, run, settings
 from routeq_mqtt.cli.processes.signals import stopping
 from routeq_mqtt.cli.top.board import Board
+from routeq_mqtt.cli.top.details import Details
 from routeq_mqtt.cli.top.keys import press
 from routeq_mqtt.cli.top.view import Cursor, tables
 from routeq_mqtt.errors import RouteqError
@@ -24,6 +25,8 @@ from routeq_mqtt.wire.plain_json import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from routeq_mqtt.cli.top.details import Detail
 
 _EVERY = 1.0
 _FAILURES_EVERY = 5.0
@@ -53,10 +56,13 @@ def top(
             )
             await bus.sender.caught_up()
             await _look_at_failures(bus, board)
+            details = Details(bus)
             with out.picture() if not once and not as_json else contextlib.nullcontext() as drawn:
                 if drawn is not None:
-                    await _watch(bus, board, drawn)
-                elif as_json:
+                    await _watch(bus, board, details, drawn)
+                    return
+                board.details = await _all_details(details, board)
+                if as_json:
                     typer.echo(to_json(board.plain()))
                 else:
                     for part in tables(board, Cursor(pane=0, row=-1, said=" "), time.time()):
@@ -72,20 +78,30 @@ async def _look_at_failures(bus: Bus, board: Board) -> None:
             board.failures = await bus.requests.ask(FailedGroups(limit=_MOST_FAILURES))
 
 
-async def _watch(bus: Bus, board: Board, drawn: Callable[..., None]) -> None:
+async def _all_details(details: Details, board: Board) -> dict[str, Detail]:
+    """What is answered in time: a worker that is silent does not keep the rest."""
+    details.look(one.id for one in board.running())
+    await details.finish()
+    details.close()
+    return details.known
+
+
+async def _watch(bus: Bus, board: Board, details: Details, drawn: Callable[..., None]) -> None:
     stopped = asyncio.Event()
     keys: asyncio.Queue[str] = asyncio.Queue()
     cursor = Cursor()
     next_tick = next_look = 0.0
-    with stopping(stopped.set), _raw_keys(keys):
+    with stopping(stopped.set), _raw_keys(keys), contextlib.closing(details):
         while not stopped.is_set():
             now = time.monotonic()
             if now >= next_tick:
                 board.tick()
+                details.look(one.id for one in board.running())
                 next_tick = now + _EVERY
             if now >= next_look:
                 await _look_at_failures(bus, board)
                 next_look = now + _FAILURES_EVERY
+            board.details = details.known
             away = bus.sender.link.connection is None
             drawn(*tables(board, cursor, time.time(), away=away))
             key = await _next_key(keys, stopped, max(0.0, next_tick - time.monotonic()))

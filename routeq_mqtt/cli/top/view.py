@@ -135,9 +135,12 @@ def _age(since: float | None, now: float) -> str:
 
 
 def _running(board: Board, cursor: Cursor, now: float) -> Table:
-    table = Table("running job", "attempt", "worker", "progress", whole=1)
+    table = Table("running job", "class", "queue", "attempt", "worker", "progress", whole=1)
     for one in board.running():
-        table.add_row(one.id, str(one.attempt), one.worker, _progress(one.progress))
+        table.add_row(
+            one.id, one.job or "?", one.queue or "?", str(one.attempt), one.worker,
+            _progress(one.progress),
+        )  # fmt: skip
     return table
 
 

@@ -80,11 +80,12 @@ class Operator:
         )
 
     def _running(self, job_id: str) -> tuple[str, int, str, list[Any] | None] | None:
-        """Worker, attempt, a queue that it may be of, and progress."""
+        """Worker, attempt, the queue where there is only one that it can be of, and progress."""
         for worker, member in self._context.fleet.members.items():
             attempt = member.load.running.get(job_id)
             if attempt is not None:
-                queue = next(iter(member.load.active), "")
+                active = list(member.load.active)
+                queue = active[0] if len(active) == 1 else ""
                 return worker, attempt, queue, member.load.progress.get(job_id)
         return None
 
