@@ -162,6 +162,7 @@ class WorkerRun:
             orders=self.orders,
             progress=self.progress,
         )
+        self.orders.when_drained = self.reports.soon
         self.stats: RunStats = RunStats(self.id, self.sender, clock, self.pool)
         job_log = JobLog(clock, enabled=options.log_jobs)
         self.teller: EventReporter = EventReporter(

@@ -143,6 +143,16 @@ async def test_keys_cancel_a_job_and_drain_its_worker(bed: tuple[Rig, Bus]) -> N
     await until(lambda: board.workers()[0].load.drained)
 
 
+async def test_an_idle_worker_says_that_it_is_drained(bed: tuple[Rig, Bus]) -> None:
+    one, bus = bed
+    await one.start_worker()
+    board, cursor = await board_on(bus), Cursor(pane=2)
+    await until(lambda: bool(board.workers()))
+    for key, drained in (("d", True), ("r", False), ("d", True)):
+        await press(bus, board, cursor, key)
+        await until(lambda drained=drained: board.workers()[0].load.drained is drained)  # type: ignore[misc]
+
+
 async def test_a_key_retries_all_failures_of_a_kind(bed: tuple[Rig, Bus]) -> None:
     one, bus = bed
     await one.start_worker()

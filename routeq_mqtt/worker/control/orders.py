@@ -17,7 +17,7 @@ from routeq_mqtt.wire.messages.complaints import Complaints
 from routeq_mqtt.wire.messages.orders import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from routeq_mqtt.bus.send.sender import Sender
     from routeq_mqtt.transport.base import Connection, Message
@@ -67,6 +67,8 @@ class Orders:
         limited: queues of which only the scheduler says when a job is started.
         drained: this worker takes no new jobs; what it holds it runs.
         keys: what schedulers mark the jobs with that they have decided on, by their databases.
+        when_drained: called when `drained` may have changed: an idle worker has no other reason
+            to say so.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Orders:
         self.paused: set[str] = set()
         self.limited: set[str] = set()
         self._drained: set[str] = set()
+        self.when_drained: Callable[[], None] = lambda: None
         self.keys: dict[str, bytes] = {}
         self._sender = sender
         self._names = names
@@ -197,3 +200,5 @@ class Orders:
         for queue in self._queues if kind == "drained" else [name]:
             paused = queue in self.paused
             self._obeys.open_queue(queue, is_open=not (paused or self._drained), start=not paused)
+        if kind == "drained":
+            self.when_drained()
