@@ -211,7 +211,7 @@ class Connected:
             host = of_name(socket.gethostname()[:20])
             client_id = f"routeq-{host}-{os.getpid()}-{new_id()[-8:]}"
             self._opened = Sender(transport, self._topics, client_id, clock=self._clock)
-            self._requests = Requests(self._opened)
+            self._requests = Requests(self._opened, self.guard.signer, self._clock)
             self._sizes = Sizes(
                 self._opened, self._requests, self._clock, timeout=self.settings.timeout
             )

@@ -88,6 +88,7 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
 def _register_others(app: typer.Typer) -> None:
     from routeq_mqtt.cli.checks import bench, database, doctor, health, settings, shipped
     from routeq_mqtt.cli.manage import (
+        audit,
         batch,
         control,
         devices,
@@ -104,7 +105,7 @@ def _register_others(app: typer.Typer) -> None:
     from routeq_mqtt.cli.processes import dashboard, up
     from routeq_mqtt.cli.top import command as top
 
-    managing = (send, outcome, show, workers, events, top, control, batch, devices)
+    managing = (send, outcome, show, workers, events, audit, top, control, batch, devices)
     for module in (*managing, doctor, bench, health, settings, up, dashboard):
         module.register(app)
     app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")

@@ -47,10 +47,32 @@ class Signer:
         inner = Envelope(
             id=envelope.id, job=envelope.job, **covered, extra={_UNTIL: due + self._window}
         )
-        body, name = inner.encode(), self._keys.newest
-        mac = _mac(self._keys.newest_key, name, body)
-        signed = {"key": name, "body": body, "mac": mac}
+        signed = self.sign_bytes(inner.encode(), _DOMAIN)
         return envelope.evolve(data={}, extra={**envelope.extra, SIGNED: signed})
+
+    def sign_bytes(self, body: bytes, domain: bytes) -> dict[str, object]:
+        """Bytes with the code that the newest key gives them: `key`, `body` and `mac`.
+
+        Args:
+            body: what is signed.
+            domain: of what kind these bytes are: a signature counts for no other kind.
+        """
+        name = self._keys.newest
+        return {"key": name, "body": body, "mac": _mac(self._keys.newest_key, name, body, domain)}
+
+    def open_bytes(self, signed: object, domain: bytes) -> tuple[str, bytes]:
+        """The name of the key, and the bytes, of what `sign_bytes` made here or elsewhere.
+
+        Raises:
+            RefusedJob: it is not signed with a key of ours, or was changed.
+        """
+        name, body, mac = _parts(signed)
+        key = self._keys.get(name)
+        if key is None:
+            raise RefusedJob(f"signature: the key {str(name)[:40]!r} is not one of ours")
+        if not hmac.compare_digest(_mac(key, str(name), body, domain), mac):
+            raise RefusedJob("signature: it does not fit; what it signs was changed or forged")
+        return str(name), body
 
     def renew(self, envelope: Envelope, now: float, *, afresh: bool = False) -> Envelope:
         """Sign again what bears a good signature, however old; `afresh`: it no longer expires.
@@ -78,29 +100,22 @@ class Signer:
         return opened
 
     def _verified(self, envelope: Envelope) -> tuple[Envelope, float]:
-        name, body, mac = _parts(envelope)
-        key = self._keys.get(name)
-        if key is None:
-            raise RefusedJob(f"signature: the key {str(name)[:40]!r} is not one of ours")
-        if not hmac.compare_digest(_mac(key, str(name), body), mac):
-            raise RefusedJob("signature: it does not fit; the job was changed or forged")
-        return _open(envelope, body)
+        return _open(envelope, self.open_bytes(envelope.extra.get(SIGNED), _DOMAIN)[1])
 
 
-def _mac(key: bytes, name: str, body: bytes) -> bytes:
-    return hmac.digest(key, _DOMAIN + name.encode() + b"\n" + body, hashlib.sha256)
+def _mac(key: bytes, name: str, body: bytes, domain: bytes) -> bytes:
+    return hmac.digest(key, domain + name.encode() + b"\n" + body, hashlib.sha256)
 
 
 def read_unverified(envelope: Envelope) -> Envelope:
     """What a signed job says, for who has no key to check it."""
-    return _open(envelope, _parts(envelope)[1])[0]
+    return _open(envelope, _parts(envelope.extra.get(SIGNED))[1])[0]
 
 
-def _parts(envelope: Envelope) -> tuple[object, bytes, bytes]:
+def _parts(signed: Any) -> tuple[object, bytes, bytes]:  # noqa: ANN401 - whatever came
     """Key name, body and code; in JSON the body is a text and the code hexadecimal."""
-    signed: Any = envelope.extra.get(SIGNED)
     if signed is None:
-        raise RefusedJob("signature: there is none, and this worker has signing keys")
+        raise RefusedJob("signature: there is none, and this process has signing keys")
     try:
         name, body, mac = signed["key"], signed["body"], signed["mac"]
         body = body.encode() if isinstance(body, str) else body

@@ -102,7 +102,7 @@ class WorkerRun:
         self._clock = clock
         self._options = options
         self.sender: Sender = Sender(transport, topics, f"{self.id}-out", clock=clock)
-        self.requests: Requests = Requests(self.sender)
+        self.requests: Requests = Requests(self.sender, options.guard.signer, clock)
         self.events: Events = Events(
             self.sender.link,
             topics,

@@ -140,13 +140,13 @@ async def test_what_fails_appears_and_a_retry_of_the_group_runs_it(
         await expect(seen.page.get_by_text("Nothing has failed")).to_be_visible()
         await expect(seen.page.locator("nav .tally.bad")).to_have_count(0)
         await show(seen.page, "#/bus")
-        # Here it is known who it was; the scheduler has only somebody's word.
+        # Here it is known who it was; of an unsigned request the scheduler has only a name.
         here, asked = (
             seen.page.locator(f"section[aria-labelledby={name}]") for name in ("here", "audit")
         )
         await expect(here.locator("tr", has_text="failed.bulk")).to_contain_text("local")
         line = asked.locator("tr", has_text="failed.bulk")
-        await expect(line).to_contain_text("says to be dashboard: local")
+        await expect(line).to_contain_text("dashboard: local claimed")
         assert seen.complaints == []
     assert store.dashboard is not None
     assert 'action=failed.bulk user="local"' in store.dashboard.output

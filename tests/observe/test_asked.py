@@ -45,9 +45,11 @@ async def test_what_runs_and_what_waits_is_shown_with_its_arguments(bed: tuple[R
     assert running.worker == waiting.worker is not None
     # The command `status`: the scheduler alone has never seen these.
     assert (await bus.status(second.id)).state == "unknown"
-    for job, state in ((first, "running"), (second, "waiting")):
-        told = await outcome.at_a_worker(bus, job.id)
-        assert told == JobStatus(state=state, attempt=1, worker=running.worker)
+    told = [await outcome.at_a_worker(bus, job.id) for job in (first, second)]
+    assert told == [
+        JobStatus(state="running", attempt=1, worker=running.worker),
+        JobStatus(state="waiting", attempt=1, worker=running.worker),
+    ]
     assert await outcome.at_a_worker(bus, "none") is None
     gates["g"].set()
     await one.stop(worker)

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import ConnectionLost, NoScheduler, RequestFailed, UnreadableMessage
+from routeq_mqtt.security.requests import sign_request
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.messages.asking import Reply
 from routeq_mqtt.wire.messages.complaints import Complaints
@@ -14,6 +15,8 @@ from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.send.sender import Sender
+    from routeq_mqtt.clock import Clock
+    from routeq_mqtt.security.signing import Signer
     from routeq_mqtt.transport.base import Message
     from routeq_mqtt.wire.messages.request import R, Request
 
@@ -26,10 +29,13 @@ class Requests:
 
     Args:
         sender: the connection to ask on.
+        signer: signs what changes something, so that the audit log knows who asked; None: no keys.
+        clock: when that was.
     """
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, signer: Signer | None, clock: Clock) -> None:
         self._sender = sender
+        self._signer, self._clock = signer, clock
         self._reply_topic = sender.topics.reply(sender.client_id)
         self._pending: dict[str, asyncio.Future[Any]] = {}
         self._complaints = Complaints(log)
@@ -56,7 +62,12 @@ class Requests:
         """
         topic = self._sender.topics.rpc(request.METHOD)
         by = by or self._sender.client_id
-        result = await self.exchange(topic, request.args(), timeout=timeout, again=again, by=by)
+        args = request.args()
+        more: dict[str, object] = {}
+        if self._signer is not None and request.ACTS:
+            now = self._clock.now()
+            more["signed"] = sign_request(self._signer, request.METHOD, args, by, now)
+        result = await self.exchange(topic, args, timeout=timeout, again=again, by=by, **more)
         try:
             return request.read_reply(result)
         except UnreadableMessage as error:

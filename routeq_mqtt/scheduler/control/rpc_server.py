@@ -7,7 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from routeq_mqtt.errors import RouteqError, UnreadableMessage
-from routeq_mqtt.scheduler.control.asker import ASKER, asker_of, shown_args, shown_outcome
+from routeq_mqtt.scheduler.control.asker import (
+    ASKER,
+    asker_of,
+    how_known,
+    shown_args,
+    shown_outcome,
+)
 from routeq_mqtt.scheduler.store.rows import Counts, StoreUnavailable
 from routeq_mqtt.wire.messages import requests
 from routeq_mqtt.wire.messages.asking import read_request
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.store.observe.audit import AuditLog
     from routeq_mqtt.transport.base import Message
+    from routeq_mqtt.wire.messages.asking import RawRequest
     from routeq_mqtt.wire.messages.request import Request
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -82,23 +89,24 @@ class RpcServer:
             if asked.ABOUT_JOBS:
                 await behind()
             result = await self._methods[type(asked)](asked)
-            await self._keep(asked, shown_outcome(result))
+            await self._keep(request, asked, shown_outcome(result))
             self._context.reply(request.reply, result=result)
         except Exception as error:
             if not isinstance(error, RouteqError | LookupError | ValueError):
                 log.exception("cannot answer topic=%s", message.topic)
             elif request.reply.topic is None:
                 self._complaints.note(message.topic, error)
-            await self._keep(asked, f"error: {error}")
+            await self._keep(request, asked, f"error: {error}")
             self._context.reply(request.reply, error=f"{name[:80]}: {error}")
 
-    async def _keep(self, asked: Request[Any] | None, outcome: str) -> None:
+    async def _keep(self, request: RawRequest, asked: Request[Any] | None, outcome: str) -> None:
         """A line in the audit log; an action is not undone where it cannot be written."""
         if asked is None or not asked.ACTS:
             return
-        now, by = self._context.clock.now(), ASKER.get()
+        now, by, method = self._context.clock.now(), ASKER.get(), asked.METHOD
+        how = how_known(request, method, self._context.guard.signer, self._context.clock.wall())
         try:
-            await self._audit.add(now, by, asked.METHOD, shown_args(asked.args()), outcome)
+            await self._audit.add(now, by, how, method, shown_args(asked.args()), outcome)
         except StoreUnavailable as error:
             log.warning("no audit line of method=%s by=%r: %s", asked.METHOD, by, error)
 

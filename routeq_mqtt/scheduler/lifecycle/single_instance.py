@@ -228,7 +228,7 @@ async def _look(transport: Transport, topics: Topics, clock: Clock, *, ask_alway
         others.any_before = status is not None or sender.surroundings.blind
         if status is None or (status.state != "online" and not ask_always):
             return others
-        pong = await Requests(sender).ask(Ping(), timeout=_ANSWERS_WITHIN)
+        pong = await Requests(sender, None, clock).ask(Ping(), timeout=_ANSWERS_WITHIN)
         told = {name: getattr(pong, name) for name in _TOLD}
         others.scheduler = SchedulerStatus(state="online", **told)
     except RequestFailed:

@@ -231,6 +231,8 @@ class AuditLine:
 
     Attributes:
         by: who asked, as the request says: the broker does not vouch for it.
+        how: how that was established: "claimed", not at all; "signed" and the name of a key: who
+            asked has this signing key.
         what: the method.
         args: its arguments as JSON, at most 1,000 characters.
         outcome: what was replied, at most 200 characters.
@@ -239,6 +241,7 @@ class AuditLine:
     number: int
     at: float = 0.0
     by: str = ""
+    how: str = "claimed"
     what: str = ""
     args: str = ""
     outcome: str = ""

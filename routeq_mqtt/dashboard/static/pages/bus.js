@@ -31,6 +31,6 @@ function Here() {
 function Audit({ route }) {
   const answer = useAsk("audit.list", { limit: 50, cursor: route.query.cursor }, route.query.cursor ? 0 : 10);
   return html`<${Panel} id="audit" title="What the scheduler was asked to do"><${Loaded} answer=${answer}>${(page) => (page.rows.length ? html`<div class="scroll" tabindex="0" role="group" aria-label="Audit log"><table><thead><tr><th class="num">When</th><th>Who</th><th>What</th><th class="optional">With</th><th>Outcome</th></tr></thead>
-    <tbody>${page.rows.map((one) => html`<tr key=${one.number}><td class="num nowrap"><${Ago} at=${one.at} /></td><td>${one.by ? html`<small>says to be</small> ${one.by}` : html`<span class="faint">unknown</span>`}</td><td>${one.what}</td><td class="optional"><div class="clip mono" title=${one.args}>${one.args}</div></td><td>${one.outcome}</td></tr>`)}</tbody></table></div>
+    <tbody>${page.rows.map((one) => html`<tr key=${one.number}><td class="num nowrap"><${Ago} at=${one.at} /></td><td>${one.by ? html`${one.by} <small title=${one.how === "claimed" ? "The request says so; nothing proves it" : "Who asked has the signing key of this name"}>${one.how}</small>` : html`<span class="faint">unknown</span>`}</td><td>${one.what}</td><td class="optional"><div class="clip mono" title=${one.args}>${one.args}</div></td><td>${one.outcome}</td></tr>`)}</tbody></table></div>
     <${More} page=${page} query=${route.query} route=${route} />` : html`<${Empty} title="No action yet">Every action that changes something leaves a line here.</${Empty}>`)}</${Loaded}></${Panel}>`;
 }

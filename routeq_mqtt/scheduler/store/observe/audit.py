@@ -28,13 +28,13 @@ class AuditLog:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def add(self, at: float, by: str, what: str, args: str, outcome: str) -> None:
-        """Write a line; texts that are too long are cut.
+    async def add(self, at: float, by: str, how: str, what: str, args: str, outcome: str) -> None:
+        """Write a line; texts that are too long are cut. `how`: see `AuditLine`.
 
         Raises:
             StoreUnavailable: it is not written.
         """
-        line = (at, by[:_LONGEST], what[:_LONGEST], args[:_LONGEST_ARGS], outcome[:_LONGEST])
+        line = (at, by[:_LONGEST], how, what[:_LONGEST], args[:_LONGEST_ARGS], outcome[:_LONGEST])
         await self._db.write(sql.AUDIT, [line])
 
     async def page(self, limit: int, cursor: str | None) -> AuditPage:
@@ -43,8 +43,10 @@ class AuditLog:
 
         def read(db: SyncConnection) -> list[AuditLine]:
             return [
-                AuditLine(number=number, at=at, by=by, what=what, args=args, outcome=outcome)
-                for number, at, by, what, args, outcome in db.execute(
+                AuditLine(
+                    number=number, at=at, by=by, how=how, what=what, args=args, outcome=outcome
+                )
+                for number, at, by, how, what, args, outcome in db.execute(
                     sql.AUDIT_PAGE, (before, limit + 1)
                 )
             ]

@@ -193,11 +193,14 @@ CREATE INDEX jobs_heads ON jobs (chain) WHERE step = 0;
 CREATE INDEX jobs_of_broadcast ON jobs (batch) WHERE batch IS NOT NULL AND {IS_OWN};
 """
 
+# How it was established who asked: nothing was, until requests could be signed.
+_AUDIT_HOW = "ALTER TABLE audit ADD COLUMN how TEXT NOT NULL DEFAULT 'claimed';"
+
 MIGRATIONS = (
     _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, BATCHES, LIMITS, SCHEDULES,
     DEVICES, QUEUE_LIMITS, ERA, BATCH_ENDS, GAUGES, IDENTITY, KEYS, LOCKS,
     GIVEN_BACK, _GIVEN, SESSIONS, RETAINED, _EPOCH, OBSERVE,
-    _MEMBERSHIP,
+    _MEMBERSHIP, _AUDIT_HOW,
 )  # fmt: skip
 """The script at position n makes version n + 1 of version n."""
 

@@ -188,9 +188,10 @@ SELECT class, place, key, job, until FROM locks WHERE (class, place, key) > (?, 
 ORDER BY class, place, key LIMIT ?
 """
 
-AUDIT = "INSERT INTO audit (at, by, what, args, outcome) VALUES (?, ?, ?, ?, ?)"
+AUDIT = "INSERT INTO audit (at, by, how, what, args, outcome) VALUES (?, ?, ?, ?, ?, ?)"
 AUDIT_PAGE = """
-SELECT number, at, by, what, args, outcome FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?
+SELECT number, at, by, how, what, args, outcome FROM audit WHERE number < ?
+ORDER BY number DESC LIMIT ?
 """
 OLD_AUDIT = """
 DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?1 OR (
