@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,10 @@ from routeq_mqtt import Bus
 from routeq_mqtt.dashboard.options import make_options
 from routeq_mqtt.dashboard.serve import DashboardServer
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
+from routeq_mqtt.transport.base import ConnectOptions
+from routeq_mqtt.wire.messages.status import WorkerStatus, encode
+from routeq_mqtt.wire.observe.numbers import Alert, Alerts, QueueNumbers
+from routeq_mqtt.wire.observe.outbox import OutboxReport
 
 OPTIONS = make_options(hosts=(), redact=(), hide_data=False, environment="", trace_url="")
 
@@ -101,3 +106,36 @@ async def test_a_broker_that_is_away_is_a_fact_and_no_error() -> None:
     assert state["set"]["broker"]["error"]
     assert "scheduler" in state["set"]  # what was known stays
     await served.close()
+
+
+async def test_what_was_cleared_while_the_broker_was_away_is_shown_no_more(served: Served) -> None:
+    """A broker sends what it retains, not what it has cleared: a dead worker stayed for ever."""
+    alert = Alert(key="k", kind="queue stuck", text="look")
+    told = {
+        "routeq/queues/gone": QueueNumbers(queue="gone").encode(),
+        "routeq/workers/gone": encode(WorkerStatus(id="gone", state="online", queues=["a"])),
+        "routeq/outbox/gone": OutboxReport(place="h:/o", jobs=1).encode(),
+        "routeq/alerts": Alerts(alerts=[alert]).encode(),
+        "$SYS/broker/version": b"1",
+        "routeq/queues/stays": QueueNumbers(queue="stays").encode(),
+    }
+    other = await MemoryTransport(served.broker).connect(ConnectOptions("other"), lambda one: None)
+    for topic, payload in told.items():
+        await other.publish(topic, payload, retain=True)
+
+    async def facts() -> dict[str, Any]:
+        found: dict[str, Any] = (await served.browser.get("api/state")).json()["set"]
+        return found
+
+    there = {"queue/gone", "worker/gone", "outbox/gone", "alert/k", "queue/stays"}
+    while not there <= (await facts()).keys():
+        pass
+    served.broker.stop()
+    served.broker.start(empty=True)
+    again = await MemoryTransport(served.broker).connect(ConnectOptions("new"), lambda one: None)
+    await again.publish("routeq/queues/stays", told["routeq/queues/stays"], retain=True)
+    while not (now := await facts())["broker"]["online"] or there & now.keys() != {"queue/stays"}:
+        pass
+    assert now["broker"]["sys"] == {}
+    assert list(served.bus.sizes.fleet.members) == []
+    await again.close()

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.bus.send.retained import Retained
 from routeq_mqtt.errors import ConnectionFailed, NoScheduler, PublishRefused
 from routeq_mqtt.imports import LateModule
 from routeq_mqtt.notifier import Notifier
@@ -89,6 +90,7 @@ class Sizes:
         self.changed: Notifier = Notifier()
         self.is_counted: bool = False
         self.fleet: Fleet = Fleet(sender.topics)
+        self._retained = Retained(sender, self._fold)
 
     async def refresh(self) -> None:
         """Wait until the retained messages of all workers are here; afterwards they keep coming.
@@ -101,13 +103,20 @@ class Sizes:
             async with asyncio.timeout(self._timeout):
                 await self._sender.link.ready()
                 if not self._listening:
-                    await self._sender.listen(self.fleet.filters(), self._fold)
+                    await self._sender.listen(self.fleet.filters(), self._retained)
                     self._listening = True
+                before = self._sender.connections
                 await self._catch_up()
+                self._retained.settle(before)
         except TimeoutError:
             if self._sender.link.last_error is not None:
                 raise ConnectionFailed(str(self._sender.link.last_error)) from None
             raise _no_mark(self._timeout) from None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `fleet` is what the present connection has brought; `refresh` sees to that."""
+        return self._retained.is_settled
 
     async def _catch_up(self) -> None:
         if not self._sender.surroundings.blind:

@@ -58,6 +58,7 @@ class Sender:
         self.surroundings: BrokerInfo = BrokerInfo(topics, client_id)
         self.hand_over: HandOver = HandOver(self._prove)
         self._clock = clock
+        self.connections: int = 0
         self._listeners: dict[str, Listener] = {}
         self._empty_until: dict[str, float] = {}
         self._marks = self._mark_seen = 0
@@ -68,6 +69,7 @@ class Sender:
         )
 
     async def _set_up(self, connection: Connection) -> None:
+        self.connections += 1
         self._empty_until.clear()
         await self.surroundings.look(connection)
         if self._listeners:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.cli.common import AsJson, Url, out, print_json, run, settings
 from routeq_mqtt.cli.output.columns import Table
 from routeq_mqtt.cli.processes.signals import stopping
+from routeq_mqtt.errors import RouteqError
 from routeq_mqtt.presence.status import SILENT_AFTER
 from routeq_mqtt.tasks import Scope
 from routeq_mqtt.wire.plain_json import to_json
@@ -122,6 +123,9 @@ async def _watch(bus: Bus, *, as_json: bool) -> None:
     seen: list[tuple[str, ...]] | None = None
     with stopping(stopped.set), picture as drawn:
         while not stopped.is_set():
+            if bus.sender.link.connection is not None and not bus.sizes.is_settled:
+                with suppress(RouteqError):  # the broker is away again
+                    await bus.sizes.refresh()
             before = bus.sizes.changed.fired
             members = _shown(bus.sizes.fleet)
             cells = [_cells(member) for member in members]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.bus.bus import Bus
+from routeq_mqtt.bus.send.retained import Retained
 from routeq_mqtt.cli.common import AsJson, Url, out, run, settings
 from routeq_mqtt.cli.processes.signals import stopping
 from routeq_mqtt.cli.top.board import Board
@@ -51,15 +52,14 @@ def top(
     async def main() -> None:
         async with Bus(settings=settings(url)) as bus:
             board = Board(bus.sender.topics)
-            await bus.sender.listen(
-                board.filters(), lambda message: board.take(message, time.monotonic())
-            )
-            await bus.sender.caught_up()
+            retained = Retained(bus.sender, lambda one: board.take(one, time.monotonic()))
+            await bus.sender.listen(board.filters(), retained)
+            await _settle(bus, retained)
             await _look_at_failures(bus, board)
             details = Details(bus)
             with out.picture() if not once and not as_json else contextlib.nullcontext() as drawn:
                 if drawn is not None:
-                    await _watch(bus, board, details, drawn)
+                    await _watch(bus, board, retained, details, drawn)
                     return
                 board.details = await _all_details(details, board)
                 if as_json:
@@ -69,6 +69,13 @@ def top(
                         out.print(part)
 
     run(main)
+
+
+async def _settle(bus: Bus, retained: Retained) -> None:
+    """Wait for all that is retained; what was cleared while we were away is shown no more."""
+    before = bus.sender.connections
+    await bus.sender.caught_up()
+    retained.settle(before)
 
 
 async def _look_at_failures(bus: Bus, board: Board) -> None:
@@ -86,7 +93,9 @@ async def _all_details(details: Details, board: Board) -> dict[str, Detail]:
     return details.known
 
 
-async def _watch(bus: Bus, board: Board, details: Details, drawn: Callable[..., None]) -> None:
+async def _watch(
+    bus: Bus, board: Board, retained: Retained, details: Details, drawn: Callable[..., None]
+) -> None:
     stopped = asyncio.Event()
     keys: asyncio.Queue[str] = asyncio.Queue()
     cursor = Cursor()
@@ -98,6 +107,10 @@ async def _watch(bus: Bus, board: Board, details: Details, drawn: Callable[..., 
                 board.tick()
                 details.look(one.id for one in board.running())
                 next_tick = now + _EVERY
+            if bus.sender.link.connection is not None and not retained.is_settled:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_EVERY):
+                        await _settle(bus, retained)
             if now >= next_look:
                 await _look_at_failures(bus, board)
                 next_look = now + _FAILURES_EVERY

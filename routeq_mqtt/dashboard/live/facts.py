@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.bus.send.retained import Retained
 from routeq_mqtt.errors import RouteqError, UnreadableMessage
 from routeq_mqtt.presence.reports import Reports
 from routeq_mqtt.presence.status import SILENT_AFTER
@@ -63,7 +64,7 @@ class Facts:
         self._outboxes: Reports[OutboxReport] | None = None
         self._sys: dict[str, str] = {}
         self._complaints = Complaints(log)
-        self._listens = False
+        self._retained: Retained | None = None
         self._known: dict[str, Any] = {}
 
     async def collect(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Facts:
     async def _away(self) -> str:
         """Why the broker cannot be looked at; empty: it can."""
         link = self._bus.sender.link
-        if not self._listens:
+        if self._retained is None or (link.connection is not None and not self._is_settled()):
             try:
                 async with asyncio.timeout(_FIRST_WITHIN):
                     await self._listen()
@@ -101,15 +102,28 @@ class Facts:
         return ""
 
     async def _listen(self) -> None:
+        """Hear what is retained; after a new connection, clear what it has not brought again."""
         topics, sender = self._bus.sender.topics, self._bus.sender
-        await sender.listen([topics.numbers("+"), topics.alerts], self._take)
-        self._outboxes = Reports(topics.outbox(""), OutboxReport.decode, most=_MOST_OUTBOXES)
-        await sender.listen([topics.outbox("+")], self._take_outbox)
-        await sender.listen([*_SYS], self._take_sys)
+        retained = self._retained
+        if retained is None:
+            self._outboxes = Reports(topics.outbox(""), OutboxReport.decode, most=_MOST_OUTBOXES)
+            retained = Retained(sender, self._take)
+            filters = [topics.numbers("+"), topics.alerts, topics.outbox("+"), *_SYS]
+            await sender.listen(filters, retained)
+        before = sender.connections
         await self._bus.sizes.refresh()  # our mark comes behind all that is retained
-        self._listens = True
+        retained.settle(before)
+        self._retained = retained
+
+    def _is_settled(self) -> bool:
+        return self._retained is not None and self._retained.is_settled
 
     def _take(self, message: Message) -> None:
+        if message.topic in _SYS:
+            self._take_sys(message)
+            return
+        if self._outboxes is not None and self._outboxes.fold(message.topic, message.payload):
+            return
         try:
             if message.topic == self._bus.sender.topics.alerts:
                 alerts = Alerts.decode(message.payload).alerts if message.payload else []
@@ -122,14 +136,12 @@ class Facts:
         except UnreadableMessage as error:
             self._complaints.note(message.topic, error)
 
-    def _take_outbox(self, message: Message) -> None:
-        if self._outboxes is not None:
-            self._outboxes.fold(message.topic, message.payload)
-
     def _take_sys(self, message: Message) -> None:
         said = message.payload[:_LONGEST_SYS].decode("utf-8", "replace")
-        if message.topic in _SYS:
+        if said:
             self._sys[_SYS[message.topic]] = said
+        else:
+            self._sys.pop(_SYS[message.topic], None)
 
     def _worker(self, member: Member) -> dict[str, Any]:
         status, load = member.status, member.load
