@@ -12,6 +12,7 @@ from routeq_mqtt.bus.features.schedule_listing import announcement
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler as SchedulerService
+from routeq_mqtt.scheduler.store.engines.postgres.url import place_of
 from routeq_mqtt.tasks import Scope, Tasks
 from routeq_mqtt.wire.display import shown
 from routeq_mqtt.worker.options import WorkerOptions
@@ -162,7 +163,9 @@ class Scheduler(_Inside[SchedulerService]):
 
     Args:
         bus: whose settings, broker and keys it takes; default: the default bus.
-        db: the SQLite file, made where it is missing; default "routeq.db".
+        db: the SQLite file, made where it is missing; default "routeq.db". Or a database in
+            PostgreSQL, ``postgresql://user@host/name``: if another scheduler has it, the block is
+            entered when that has ended.
 
     Raises:
         SchedulerRunning: entering the block: another scheduler works on this bus.
@@ -171,8 +174,10 @@ class Scheduler(_Inside[SchedulerService]):
     def __init__(self, bus: Bus | None = None, *, db: str | Path = "routeq.db") -> None:
         super().__init__(bus)
         if not isinstance(db, str | Path):
-            raise ConfigurationError(f"Scheduler: db={shown(db)} must be the path of a file")
-        self._db = Path(db)
+            raise ConfigurationError(
+                f"Scheduler: db={shown(db)} must be the path of a file, or a url"
+            )
+        self._db = place_of(db) if isinstance(db, str) else db
 
     def _make(self, bus: Bus) -> SchedulerService:
         transport, topics, clock, _ = bus.parts_for_services()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
 
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace, PostgresUrl
+from routeq_mqtt.scheduler.store.store import Store
 from tests.cluster.beside import Beside
 from tests.cluster.cluster import KINDS, Cluster, Kind, mosquitto
 from tests.cluster.memory import MemoryCluster
+from tests.cluster.postgres import Postgres, need_postgres
 from tests.cluster.recorder import Recorder
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup all children would ignore it
@@ -50,6 +53,33 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     if chosen in {"mosquitto", "stock", "shared mosquitto"}:
         need_mosquitto()
     return chosen
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server of this process; skips where there is none."""
+    need_postgres()
+    one = Postgres()
+    one.start()
+    yield one
+    one.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> DatabasePlace:
+    """Where a scheduler's database is to be made, on each kind."""
+    if request.param == "sqlite":
+        return tmp_path / "routeq.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return PostgresUrl.parse(server.url)
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[Store]:
+    """For what only SQLite has."""
+    one = await Store.open(tmp_path / "routeq.db")
+    yield one
+    await one.close()
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ HOMES: dict[str, set[str]] = {
     "msgpack": {"wire/packing.py"},
     "opentelemetry": {"otel.py"},
     "aiosqlite": {"scheduler/store/engines/sqlite.py"},
+    "psycopg": {"scheduler/store/engines/postgres"},
     "tenacity": {"transport/backoff.py"},
     "cronsim": {"jobs/schedule.py"},
     "typer": {"cli"},

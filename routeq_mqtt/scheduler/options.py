@@ -13,8 +13,7 @@ from routeq_mqtt.scheduler.release.publisher import FEED_WINDOW
 from routeq_mqtt.security.guard import OPEN, Guard
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.wire.messages.requests import AnnouncedSchedule
 
 
@@ -23,7 +22,7 @@ class SchedulerOptions:
     """The options of a scheduler.
 
     Attributes:
-        db: the SQLite file.
+        db: the SQLite file, or the schema in PostgreSQL; on that a second scheduler always waits.
         lost_after: seconds between a worker's Last Will and its adoption; default 1.
         schedules: of the job classes that this process knows, as `bus.timetable` announces them.
         standby: if another scheduler holds the database, wait until it does not, and take over.
@@ -37,7 +36,7 @@ class SchedulerOptions:
         guard: signs jobs of triggers, and again what an operator retries; default: no keys.
     """
 
-    db: Path
+    db: DatabasePlace
     lost_after: float = LOST_AFTER
     feed_window: int = FEED_WINDOW
     bridged: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from routeq_mqtt.scheduler.lifecycle.session import MAX_WAIT, inputs, make_sessi
 from routeq_mqtt.scheduler.lifecycle.single_instance import InstanceLock, refuse_second
 from routeq_mqtt.scheduler.lifecycle.standby import Standby
 from routeq_mqtt.scheduler.services import Services
+from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.results import Results
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
@@ -34,16 +35,16 @@ from routeq_mqtt.transport.reconnecting import Link
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
-    from pathlib import Path
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.scheduler.options import SchedulerOptions
-    from routeq_mqtt.scheduler.store.lock import FileLock
+    from routeq_mqtt.scheduler.store.engines.engine import Held
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.transport.base import Connection, Transport
 
 log: logging.Logger = logging.getLogger(__name__)
 
-OpenStore = Callable[["Path", "FileLock | None"], Awaitable[Store]]
+OpenStore = Callable[["DatabasePlace", "Held | None"], Awaitable[Store]]
 
 
 class Scheduler:
@@ -112,7 +113,8 @@ class Scheduler:
             await store.close()
 
     async def _begin(self) -> Store:
-        held = await self._stand_by() if self._options.standby else None
+        waits = self._options.standby or isinstance(self._options.db, PostgresUrl)
+        held = await self._stand_by() if waits else None
         try:
             seen = await refuse_second(self._transport, self._topics, self._clock)
         except BaseException:
@@ -131,7 +133,7 @@ class Scheduler:
             raise
         return store
 
-    async def _stand_by(self) -> FileLock:
+    async def _stand_by(self) -> Held:
         standby = Standby(self._transport, self._topics, self._clock, self._presence)
         held = await standby.wait(self._options.db)
         self._presence.take_over()

@@ -11,6 +11,7 @@ import pytest
 
 from routeq_mqtt.scheduler.features.admission import Admission
 from routeq_mqtt.scheduler.features.uniqueness import special
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.rows import NewBatch, NewFailed, NewRow
 from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
@@ -26,8 +27,8 @@ STEPS = {"then": THEN, "catch": CATCH, "finally": FINALLY}
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 

@@ -13,6 +13,7 @@ import pytest
 from routeq_mqtt.scheduler.features.admission import Admission
 from routeq_mqtt.scheduler.features.limits import Limits, lane_of
 from routeq_mqtt.scheduler.features.uniqueness import special
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.engines.sqlite import SqliteEngine
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.rows import NewFailed, NewRow
@@ -28,8 +29,8 @@ BEFORE_GAUGES = 12
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 
@@ -331,19 +332,19 @@ async def gauges(store: Store) -> list[str]:
     return [str(name) for (name,) in await store.database.read("SELECT name FROM gauges")]
 
 
-async def test_jobs_that_wait_are_not_looked_at_before_something_opens(store: Store) -> None:
+async def test_jobs_that_wait_are_not_looked_at_before_something_opens(sqlite_store: Store) -> None:
     """Whatever the number of keys: what a pass reads and writes is counted, not timed."""
-    limits = Limits(store.database)
+    limits = Limits(sqlite_store.database)
     for first in range(0, 3_000, 500):
         rows = [
             row(f"{key} {n}", slots(f"device {key}", 1), rate("all", 10_000, 1.0))
             for key in range(first, first + 500)
             for n in range(2)
         ]
-        await waiting(store, *rows)
+        await waiting(sqlite_store, *rows)
     while (await limits.grant(1.0))[0]:
         pass
-    assert len(await parked(store)) == 100
+    assert len(await parked(sqlite_store)) == 100
     steps = 0
 
     def count() -> int:
@@ -351,13 +352,13 @@ async def test_jobs_that_wait_are_not_looked_at_before_something_opens(store: St
         steps += 1
         return 0
 
-    engine = store.database._engine
+    engine = sqlite_store.database._engine
     assert isinstance(engine, SqliteEngine)
     db = engine._db
     await db.set_progress_handler(count, 100)
     assert await limits.grant(1.0) == (0, None)
     assert steps < 10
-    await store.done([("7 0", 1, True)], 2.0)
+    await sqlite_store.done([("7 0", 1, True)], 2.0)
     steps = 0
     assert (await limits.grant(2.0))[0] == 1
     assert steps < 30

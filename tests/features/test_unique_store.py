@@ -11,6 +11,7 @@ import pytest
 
 from routeq_mqtt.scheduler.features.admission import Admission
 from routeq_mqtt.scheduler.features.uniqueness import special
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.rows import NewRow
 from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
 from routeq_mqtt.scheduler.store.store import Store
@@ -22,8 +23,8 @@ BEFORE_COLUMNS = 15
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 

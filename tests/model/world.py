@@ -25,7 +25,8 @@ from routeq_mqtt.errors import ConfigurationError, RouteqError, SchedulerRunning
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store.database import Database
-from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.engines.engine import Held
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.scheduler.upkeep.clock_jumps import STEP as UNNOTICED
 from routeq_mqtt.settings.settings import Settings
@@ -258,7 +259,7 @@ class World:
         return self.rng.choice(found) if found else None
 
     async def _scheduler(self, program: Program) -> None:
-        async def open_store(path: Path, held: FileLock | None) -> Store:
+        async def open_store(path: DatabasePlace, held: Held | None) -> Store:
             disk = program.disk
             database = await Database.open(
                 path, connect=disk.connect, lock_file=disk.lock, held=held, threads=False

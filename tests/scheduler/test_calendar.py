@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from routeq_mqtt.bus.send.broker_info import BrokerInfo
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.scheduler.clock import StableClock
 from routeq_mqtt.scheduler.context import Context
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.results import Results
 from routeq_mqtt.scheduler.store.sessions import Sessions
@@ -68,8 +68,8 @@ class Desk:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 
@@ -135,9 +135,9 @@ async def test_a_row_that_was_on_its_way_when_the_clock_was_set_is_moved(
     assert await desk.due() == ["x"]
 
 
-async def test_a_step_that_cannot_be_committed_is_none(store: Store) -> None:
+async def test_a_step_that_cannot_be_committed_is_none(sqlite_store: Store) -> None:
     """Its COMMIT fails: all goes on by the old time until one succeeds."""
-    desk = Desk(store, NOON)
+    desk = Desk(sqlite_store, NOON)
     await desk.delay("in a minute", 60.0)
     desk.hand.wall += 3600.0
     for statement in (
@@ -146,12 +146,12 @@ async def test_a_step_that_cannot_be_committed_is_none(store: Store) -> None:
         "CREATE TABLE room (id REFERENCES disk DEFERRABLE INITIALLY DEFERRED)",
         "CREATE TRIGGER full AFTER UPDATE ON jobs BEGIN INSERT INTO room VALUES (1); END",
     ):
-        await store.database.read(statement)
+        await sqlite_store.database.read(statement)
     era = desk.clock.era
     with pytest.raises(sqlite3.IntegrityError):
         await desk.calendar.look()
     assert (desk.clock.now(), desk.clock.era) == (NOON, era)
-    await store.database.read("DROP TRIGGER full")
+    await sqlite_store.database.read("DROP TRIGGER full")
     assert await desk.calendar.look()
     assert await desk.due() == []
     desk.hand.passed = 60.0

@@ -12,7 +12,8 @@ import pytest
 from routeq_mqtt import Bus, DispatchTimeout
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.engines.engine import Held
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.rows import NewRow
 from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.settings.settings import Settings
@@ -41,7 +42,7 @@ async def test_a_request_does_not_overtake_the_job_that_it_is_about(
     store = await SlowStore.open(tmp_path / "routeq.db")
     assert isinstance(store, SlowStore)
 
-    async def opened(path: Path, held: FileLock | None) -> Store:
+    async def opened(path: DatabasePlace, held: Held | None) -> Store:
         return store
 
     scheduler = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"), open_store=opened)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.scheduler.store import results as module
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.results import Results
 from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.topics import Topics
@@ -37,8 +37,8 @@ def job_id(at: float, number: int = 0) -> str:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 

@@ -12,7 +12,8 @@ from routeq_mqtt import Bus, Job
 from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
-from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.engines.engine import Held
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
@@ -58,7 +59,7 @@ class World:
             open_store=self._opened,
         )
 
-    async def _opened(self, path: Path, held: FileLock | None) -> Store:
+    async def _opened(self, path: DatabasePlace, held: Held | None) -> Store:
         self.store = await Store.open(path, held)
         return self.store
 

@@ -12,6 +12,7 @@ import pytest
 
 from routeq_mqtt import ConfigurationError
 from routeq_mqtt.scheduler.store.database import Database
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.engines.sqlite import SqliteEngine
 from routeq_mqtt.scheduler.store.orders import OrderBook
 from routeq_mqtt.scheduler.store.rows import (
@@ -28,8 +29,8 @@ from routeq_mqtt.scheduler.store.store import Store
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 
@@ -337,19 +338,19 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
     assert path.read_bytes() == b"no database " * 1000
 
 
-async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(store: Store) -> None:
-    await store.take([row("1")])
-    engine = store.database._engine
+async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(sqlite_store: Store) -> None:
+    await sqlite_store.take([row("1")])
+    engine = sqlite_store.database._engine
     assert isinstance(engine, SqliteEngine)
     db = engine._db
     [[pages]] = await db.execute_fetchall("PRAGMA page_count")
     await db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
     big = [row(str(number), envelope=b"x" * 10_000) for number in range(2, 20)]
     with pytest.raises(StoreUnavailable, match="full"):
-        await store.take(big)
-    assert await store.counts() == {"q": Counts(parked=1)}
+        await sqlite_store.take(big)
+    assert await sqlite_store.counts() == {"q": Counts(parked=1)}
     await db.execute_fetchall("PRAGMA max_page_count = 100000")
-    assert await store.take(big) == 18
+    assert await sqlite_store.take(big) == 18
 
 
 async def test_a_damaged_database_is_unavailable_and_says_so(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from routeq_mqtt import Bus, Job
 from routeq_mqtt.bus.features.batches import part_of
 from routeq_mqtt.scheduler.features.admission import Admission
 from routeq_mqtt.scheduler.features.uniqueness import special
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.scheduler.store.rows import NewBatch, NewRow
 from routeq_mqtt.scheduler.store.schema.identity import OWN
 from routeq_mqtt.scheduler.store.store import Store
@@ -115,8 +115,8 @@ def row(job_id: str, *, origin: bytes | None = None, **options: Any) -> NewRow:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    one = await Store.open(tmp_path / "routeq.db")
+async def store(place: DatabasePlace) -> AsyncIterator[Store]:
+    one = await Store.open(place)
     yield one
     await one.close()
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routeq_mqtt.cli.common import FAILED, AsJson, err, one_line, out, print_json
+from routeq_mqtt.cli.common import FAILED, AsJson, checked, err, one_line, out, print_json
 from routeq_mqtt.cli.output.columns import Table
+from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.scheduler.store.files.backup import back_up
 from routeq_mqtt.scheduler.store.files.check import DatabaseReport, check
 
@@ -22,7 +23,23 @@ app: typer.Typer = typer.Typer(
 
 _PERCENT = 100
 
-Db = Annotated[Path, typer.Option("--db", help="SQLite file of the scheduler.", envvar="ROUTEQ_DB")]
+
+def _is_a_file(value: Path, where: str) -> None:
+    if str(value).startswith(("postgresql:", "postgres:")):
+        raise ConfigurationError(
+            f"{where}: this command is for SQLite files; PostgreSQL has pg_dump and its own checks"
+        )
+
+
+Db = Annotated[
+    Path,
+    typer.Option(
+        "--db",
+        help="SQLite file of the scheduler.",
+        envvar="ROUTEQ_DB",
+        callback=checked(_is_a_file, "--db"),
+    ),
+]
 
 
 @app.command("backup")

@@ -28,7 +28,7 @@ secret from a file, set `<NAME>_FILE` to its path.
 
 _COMMANDS = (
     ("ROUTEQ_APP", "Module that defines the jobs, for `worker` and `up`.", ""),
-    ("ROUTEQ_DB", "SQLite file of `scheduler`.", "routeq.db"),
+    ("ROUTEQ_DB", "SQLite file of `scheduler`, or its `postgresql://` url.", "routeq.db"),
     ("ROUTEQ_BIND", "Address and port of `broker` and `up`.", "127.0.0.1:1883"),
     ("ROUTEQ_BRIDGED", "Queues that `scheduler` leaves to a bridge of the broker.", ""),
     ("ROUTEQ_HOMEASSISTANT", "1: `scheduler` announces the bus to Home Assistant.", ""),

@@ -47,6 +47,7 @@ from routeq_mqtt.cli.processes.supervisor import (
 )
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.isolated import contain_tasks
+from routeq_mqtt.scheduler.store.engines.postgres.url import place_of
 from routeq_mqtt.transport.several import make_transport
 from routeq_mqtt.worker.memory import resident_memory
 
@@ -189,15 +190,21 @@ async def _supervise(processes: int) -> int:
         return await Supervisor(processes).run()
 
 
+def _is_a_database(value: str, where: str) -> None:
+    place = place_of(value)
+    if isinstance(place, Path):
+        is_in_a_folder(place, where)
+
+
 def scheduler(
     db: Annotated[
-        Path,
+        str,
         typer.Option(
-            help="SQLite file; made where it is missing.",
+            help="SQLite file, made where it is missing; or postgresql://user@host/name.",
             envvar="ROUTEQ_DB",
-            callback=checked(is_in_a_folder, "--db"),
+            callback=checked(_is_a_database, "--db"),
         ),
-    ] = Path("routeq.db"),
+    ] = "routeq.db",
     lost_after: Annotated[
         float, typer.Option(help="Seconds that a lost worker has to come back.")
     ] = 1.0,
@@ -261,7 +268,7 @@ def scheduler(
         service = Scheduler(
             make_transport(chosen.addresses()),
             SchedulerOptions(
-                db=db,
+                db=place_of(db),
                 lost_after=lost_after,
                 bridged=tuple(bridged),
                 guard=chosen.guard(),

@@ -23,7 +23,8 @@ log: logging.Logger = logging.getLogger(__name__)
 _ANNOUNCE = """
 INSERT INTO schedules (name, schedule, envelope, next_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET
-    next_at = CASE WHEN schedule = excluded.schedule THEN next_at ELSE excluded.next_at END,
+    next_at = CASE WHEN schedules.schedule = excluded.schedule
+        THEN schedules.next_at ELSE excluded.next_at END,
     schedule = excluded.schedule, envelope = excluded.envelope
 """
 _ALL = "SELECT name, schedule, envelope, next_at, last_at, paused FROM schedules"

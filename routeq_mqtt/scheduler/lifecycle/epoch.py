@@ -20,11 +20,11 @@ from routeq_mqtt.wire.messages.epoch import EpochClaim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.presence.status import SchedulerStatus
     from routeq_mqtt.scheduler.store.database import Database
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.base import Connection, Transport
 
@@ -63,7 +63,9 @@ class Epoch:
         self._topic = topics.epoch(database.lineage)
         self._since = 0
 
-    async def claim(self, seen: Mapping[str, EpochClaim], db: Path, *, force: bool = False) -> None:
+    async def claim(
+        self, seen: Mapping[str, EpochClaim], db: DatabasePlace, *, force: bool = False
+    ) -> None:
         """Begin a new epoch.
 
         Args:

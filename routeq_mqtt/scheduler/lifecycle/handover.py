@@ -20,9 +20,9 @@ from routeq_mqtt.wire.envelopes.options import undecided
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from routeq_mqtt.bus.send.sender import Sender
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.scheduler.store.rows import Row
     from routeq_mqtt.scheduler.store.store import Store
 
@@ -104,14 +104,16 @@ def _undecided(envelope: Envelope) -> Envelope:
     return envelope.evolve(options=undecided(envelope.options))
 
 
-async def hand_over(store: Store, sender: Sender, unconfirmed: Collection[str], db: Path) -> None:
+async def hand_over(
+    store: Store, sender: Sender, unconfirmed: Collection[str], db: DatabasePlace
+) -> None:
     """Connect and hand over; say what stays here, and what to do about it.
 
     Args:
         store: what we have.
         sender: see `Handover`; its connection ends with this.
         unconfirmed: released rows whose PUBACK we did not see.
-        db: the SQLite file of the store.
+        db: the database of the store.
     """
     sender.link.start()
     try:

@@ -17,9 +17,8 @@ from routeq_mqtt.version import VERSION
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from routeq_mqtt.clock import Clock
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.base import Connection, Message
 
@@ -35,7 +34,7 @@ class Presence:
     Args:
         topics: of the bus.
         clock: the system's own.
-        db: the SQLite file of this scheduler.
+        db: the database of this scheduler.
         deals: whether it gives each job to one worker's session.
 
     Attributes:
@@ -44,7 +43,9 @@ class Presence:
         ready: set once it is online, or waits as a standby.
     """
 
-    def __init__(self, topics: Topics, clock: Clock, db: Path, *, deals: bool = False) -> None:
+    def __init__(
+        self, topics: Topics, clock: Clock, db: DatabasePlace, *, deals: bool = False
+    ) -> None:
         self.online: asyncio.Event = asyncio.Event()
         self.ready: asyncio.Event = asyncio.Event()
         self._topics = topics

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.errors import ConnectionLost, UnreadableMessage
 from routeq_mqtt.presence.status import HEARTBEAT, SchedulerStatus
 from routeq_mqtt.scheduler.lifecycle.session import MAX_WAIT
-from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.engines.lockers import locker_of
 from routeq_mqtt.tasks import Tasks
 from routeq_mqtt.transport.base import ConnectOptions, Will
 from routeq_mqtt.transport.reconnecting import Link
@@ -19,10 +19,11 @@ from routeq_mqtt.wire.observe.standby import StandbyStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from routeq_mqtt.clock import Clock
     from routeq_mqtt.scheduler.lifecycle.presence import Presence
+    from routeq_mqtt.scheduler.store.engines.engine import Held
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.topics import Topics
     from routeq_mqtt.transport.base import Connection, Message, Transport
 
@@ -64,27 +65,28 @@ class Standby:
         )
         self._link = Link(transport, options, self._deliver, set_up=self._set_up, max_wait=MAX_WAIT)
 
-    async def wait(self, db: Path) -> FileLock:
+    async def wait(self, db: DatabasePlace) -> Held:
         """The lock of a database once it is ours; at once if no other process holds it.
 
         Args:
-            db: the path of the database.
+            db: the database.
 
         Raises:
             ConfigurationError: the folder cannot be written to.
         """
-        held = FileLock.if_free(db)
-        if held is not None:
+        async with contextlib.aclosing(locker_of(db)) as locker:
+            held = await locker.take()
+            if held is not None:
+                return held
+            log.info("standby db=%s is held by another scheduler", db)
+            with contextlib.ExitStack() as undo:
+                async with self._announced():
+                    while (held := await locker.take()) is None:
+                        await asyncio.sleep(_TRY_EVERY)
+                    undo.callback(held.release)  # should this be cancelled before it has returned
+                    log.info("standby takes over db=%s", db)
+                undo.pop_all()
             return held
-        log.info("standby db=%s is held by another scheduler", db)
-        with contextlib.ExitStack() as undo:
-            async with self._announced():
-                while (held := FileLock.if_free(db)) is None:
-                    await asyncio.sleep(_TRY_EVERY)
-                undo.callback(held.release)  # should this be cancelled before it has returned
-                log.info("standby takes over db=%s", db)
-            undo.pop_all()
-        return held
 
     @contextlib.asynccontextmanager
     async def _announced(self) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from routeq_mqtt.scheduler.observe.exposition import family, histogram, summary
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
+from routeq_mqtt.scheduler.store.sql import files as sql_files
 from routeq_mqtt.scheduler.store.sql import observe as sql
 from routeq_mqtt.wire.observe import asks
 from routeq_mqtt.wire.observe.stats import OTHER
@@ -210,7 +211,7 @@ def _read(
 ) -> tuple[list[tuple[str, float]], list[tuple[str, int]], float]:
     ticks = db.execute(sql.LAST_TICKS, (MOST_LABELS,)).fetchall()
     rows = db.execute(sql.ROWS_BY_STATE).fetchall()
-    [size] = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    [size] = db.execute(sql_files.SIZE)
     return ticks, rows, float(size[0])
 
 

@@ -8,8 +8,10 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from routeq_mqtt.notifier import Notifier
+from routeq_mqtt.scheduler.store.engines.lockers import locker_of
+from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
 from routeq_mqtt.scheduler.store.engines.sqlite import SqliteEngine, connect
-from routeq_mqtt.scheduler.store.lock import FileLock
+from routeq_mqtt.scheduler.store.lock import DatabaseHeld, FileLock
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store.tokens import Tokens
 
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from routeq_mqtt.scheduler.store.engines.engine import Columns, Engine, SyncConnection, Values
+    from routeq_mqtt.scheduler.store.engines.engine import (
+        Columns,
+        Engine,
+        Held,
+        SyncConnection,
+        Values,
+    )
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
     from routeq_mqtt.scheduler.store.engines.sqlite import Connect
 
 T = TypeVar("T")
@@ -53,17 +62,17 @@ class Database:
     @classmethod
     async def open(
         cls,
-        path: Path,
+        path: DatabasePlace,
         *,
         connect: Connect = connect,
         lock_file: Callable[[Path], FileLock] = FileLock,
-        held: FileLock | None = None,
+        held: Held | None = None,
         threads: bool = True,
     ) -> Database:
         """Open a database, and make it where it is missing.
 
         Args:
-            path: the SQLite file.
+            path: the SQLite file, or the schema in PostgreSQL.
             connect: opens it; a simulation opens it without a thread.
             lock_file: locks it against other processes.
             held: its lock, where we have it already; released if this fails.
@@ -73,6 +82,8 @@ class Database:
             ConfigurationError: it is of a later version or another program, another process holds
                 it, or the folder cannot be written to.
         """
+        if isinstance(path, PostgresUrl):
+            return cls(await _open_postgres(path, held))
         lock = held or lock_file(path)
         return cls(await SqliteEngine.open(path, lock, connect, threads=threads))
 
@@ -146,6 +157,21 @@ class Database:
     async def checkpoint(self) -> None:
         """Keep its log short, while transactions go on; see the engine."""
         await self._engine.checkpoint()
+
+
+async def _open_postgres(url: PostgresUrl, held: Held | None) -> Engine:
+    locker = locker_of(url)
+    try:
+        lease = held or await locker.take()
+    finally:
+        await locker.aclose()
+    if lease is None:
+        raise DatabaseHeld(f"--db={url}: another scheduler has it, or its server is away")
+    from routeq_mqtt.scheduler.store.engines.postgres.engine import PostgresEngine
+    from routeq_mqtt.scheduler.store.engines.postgres.lease import Lease
+
+    assert isinstance(lease, Lease)  # noqa: S101 - the lock of such a place
+    return await PostgresEngine.open(lease)
 
 
 class Transaction:

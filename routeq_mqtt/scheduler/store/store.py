@@ -29,11 +29,10 @@ from routeq_mqtt.scheduler.store.sql import jobs as sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from routeq_mqtt.scheduler.store.database import Transaction
-    from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
-    from routeq_mqtt.scheduler.store.lock import FileLock
+    from routeq_mqtt.scheduler.store.engines.engine import Held, SyncConnection
+    from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 
 DURABLE_KEPT = 7 * 86_400.0
 OTHERS_KEPT = 600.0
@@ -50,7 +49,7 @@ class Store:
         self._db = database
 
     @classmethod
-    async def open(cls, path: Path, held: FileLock | None = None) -> Store:
+    async def open(cls, path: DatabasePlace, held: Held | None = None) -> Store:
         """Open a database, and make it where it is missing; see `Database.open`."""
         return cls(await Database.open(path, held=held))
 

@@ -47,6 +47,14 @@ class SyncConnection(Protocol):
         ...
 
 
+class Held(Protocol):
+    """The lock of a database that we have."""
+
+    def release(self) -> None:
+        """Let others have it."""
+        ...
+
+
 class Secrets(NamedTuple):
     """What a database was given when it was made.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiosqlite
 
-from routeq_mqtt.scheduler.store.engines.engine import Columns, Engine, Secrets, Values
+from routeq_mqtt.scheduler.store.engines.engine import Columns, Engine, Held, Secrets, Values
 from routeq_mqtt.scheduler.store.files.ours import refuse_foreign
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store.schema.schema import migrations_from
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from routeq_mqtt.scheduler.store.engines.engine import SyncConnection
-    from routeq_mqtt.scheduler.store.lock import FileLock
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class SqliteEngine(Engine):
     """
 
     def __init__(
-        self, db: aiosqlite.Connection, lock: FileLock, secrets: Secrets, aside: Path | None
+        self, db: aiosqlite.Connection, lock: Held, secrets: Secrets, aside: Path | None
     ) -> None:
         self.secrets = secrets
         self._db = db
@@ -60,9 +59,7 @@ class SqliteEngine(Engine):
         self._aside = aside
 
     @classmethod
-    async def open(
-        cls, path: Path, lock: FileLock, connect: Connect, *, threads: bool
-    ) -> SqliteEngine:
+    async def open(cls, path: Path, lock: Held, connect: Connect, *, threads: bool) -> SqliteEngine:
         """Open a file, and make it where it is missing; `lock` is released if that fails."""
         try:
             db = await connect(path)

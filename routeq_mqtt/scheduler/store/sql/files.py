@@ -1,4 +1,4 @@
-"""Statements of the check of a database, named."""
+"""Statements of the check of a database, and of its size, named."""
 
 from __future__ import annotations
 
@@ -8,3 +8,5 @@ UNION ALL
 SELECT queue, 'failed', count(*) FROM failed GROUP BY queue
 """
 COUNTED = "SELECT queue, state, n FROM counts WHERE n <> 0"
+SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+"""Bytes of the database."""
