@@ -10,12 +10,12 @@ RUNS ?= 10000
 MESSAGES ?= 3000
 
 # `docs` is also a folder.
-.PHONY: docs demo test check format bench bench-peers chaos model mosquitto micropython chromium screenshots outbox-chaos gate footprint conformance fuzz soak floods mqttjs clean dist-check help
+.PHONY: docs postgresql demo test check format bench bench-peers chaos model mosquitto micropython chromium screenshots outbox-chaos gate footprint conformance fuzz soak floods mqttjs clean dist-check help
 
 demo: $(READY)  ## Watch a dozen jobs run, be retried, delayed and fail.
 	$(BIN)/python -m examples.demo
 
-test: $(READY) mosquitto micropython mqttjs chromium  ## Everything: style, types, all tests.
+test: $(READY) mosquitto postgresql micropython mqttjs chromium  ## Everything: style, types, all tests.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -85,6 +85,16 @@ mosquitto:  ## Install mosquitto where that is possible without asking.
 	$$SUDO apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq mosquitto mosquitto-clients >/dev/null \
 	|| echo "mosquitto could not be installed"
+
+postgresql:  ## Install the server that the scheduler is tested on, where that is possible without asking.
+	@if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then SUDO=; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then SUDO="sudo -n"; \
+	else echo "PostgreSQL is not installed, and cannot be without your help: its tests are left out"; \
+	exit 0; fi; \
+	$$SUDO apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends postgresql >/dev/null \
+	|| echo "PostgreSQL could not be installed: its tests are left out"
 
 chromium:  ## Install the browser that the dashboard is tested in, where that is possible without asking.
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null \

@@ -32,7 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test on every broker; one marked `stock` also on a mosquitto without configuration.
 
     One marked `memory` also without a process, one marked `beside` also in a namespace beside
-    another bus, and one of those marked `processes` not.
+    another bus, and one of those marked `processes` not. One marked `postgres` also on the embedded
+    broker with the scheduler's database in PostgreSQL.
     """
     if "kind" not in metafunc.fixturenames:
         return
@@ -42,6 +43,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds.append("stock")
     if "memory" in marks and "processes" not in marks:
         kinds.append("memory")
+    if "postgres" in marks:
+        kinds.append("postgres")
     if "beside" in marks and "processes" not in marks:
         kinds += ["shared mosquitto", "shared embedded"]
     metafunc.parametrize("kind", kinds, indirect=True)
@@ -115,9 +118,14 @@ async def recorder() -> AsyncIterator[Recorder]:
 
 
 @pytest.fixture
-async def cluster(kind: Kind, tmp_path: Path, recorder: Recorder) -> AsyncIterator[Cluster]:
+async def cluster(
+    request: pytest.FixtureRequest, kind: Kind, tmp_path: Path, recorder: Recorder
+) -> AsyncIterator[Cluster]:
     """A broker that runs, and nothing else."""
     one = make_cluster(kind, tmp_path, recorder)
+    if kind == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        one.db = PostgresUrl.parse(server.url)
     await one.start_broker()
     try:
         yield one

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.topics import Topics
 from tests.cluster.process import ROOT, Process
 from tests.cluster.recorder import TIMEOUT, Recorder
 from tests.faults.scheduler import VARIABLE as DIE_AT
 
-Kind = Literal["mosquitto", "embedded", "stock", "memory", "shared mosquitto", "shared embedded"]
+Kind = Literal[
+    "mosquitto", "embedded", "stock", "memory", "shared mosquitto", "shared embedded", "postgres"
+]
 KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
 """Brokers that every contract test runs on; those marked `stock` also run on a mosquitto that
 nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""
@@ -84,6 +87,7 @@ class Cluster:
         self.kind = kind
         self.folder = folder
         self.recorder = recorder
+        self.db: DatabasePlace = folder / "routeq.db"
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.listeners: list[str] = []
@@ -110,7 +114,7 @@ class Cluster:
 
     @property
     def shares_queue(self) -> bool:
-        return self.kind == "embedded"
+        return self.kind in {"embedded", "postgres"}
 
     # -- broker --------------------------------------------------------------------------------
 
@@ -174,7 +178,7 @@ class Cluster:
             "scheduler",
             "scheduler",
             "--db",
-            str(self.folder / "routeq.db"),
+            str(self.db),
             *flags,
             env=self.env | env,
         )
@@ -185,7 +189,7 @@ class Cluster:
     async def standby(self) -> Process:
         """One that waits for the database of `scheduler`."""
         process = await Process.cli(
-            "standby", "scheduler", "--standby", "--db", str(self.folder / "routeq.db"),
+            "standby", "scheduler", "--standby", "--db", str(self.db),
             env=self.env,
         )  # fmt: skip
         self.processes.append(process)
@@ -202,7 +206,7 @@ class Cluster:
             sys.executable,
             "-m",
             "tests.faults.scheduler",
-            str(self.folder / "routeq.db"),
+            str(self.db),
             *flags,
             env=self.env | {DIE_AT: step} | env,
         )

@@ -75,7 +75,9 @@ class Postgres:
 
     def start(self) -> None:
         """Returns once it accepts connections: it says so."""
+        # One that was killed left them, and may be a zombie: as good as alive to the next one.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
         log = self.folder / "log"
         options = f"-k {self.folder} -c listen_addresses= -c max_connections=50"
         if not self._is_safe:

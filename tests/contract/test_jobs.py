@@ -32,7 +32,7 @@ from tests.cluster.jobs import (
 )
 from tests.cluster.process import Process
 
-pytestmark = [pytest.mark.stock, pytest.mark.memory]
+pytestmark = [pytest.mark.stock, pytest.mark.memory, pytest.mark.postgres]
 
 
 @pytest.mark.beside

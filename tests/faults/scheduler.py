@@ -9,13 +9,13 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 
 from routeq_mqtt.cli.common import set_up_logging
 from routeq_mqtt.cli.processes.signals import stopping
 from routeq_mqtt.scheduler.context import no_hook
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
+from routeq_mqtt.scheduler.store.engines.postgres.url import place_of
 from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.aio import AioTransport
@@ -52,13 +52,13 @@ async def main(db: str, *, force: bool) -> None:
     wanted = os.environ.get(VARIABLE)
     service = Scheduler(
         AioTransport(chosen.address()),
-        SchedulerOptions(db=Path(db)),
+        SchedulerOptions(db=place_of(db)),
         topics=chosen.topics(),
         hook=DieAt(wanted) if wanted else no_hook,
     )
     with stopping(service.stop):
         if force:
-            store = await Store.open(Path(db))  # past the guard, as two do that start at once
+            store = await Store.open(place_of(db))  # past the guard, as two do that start at once
             try:
                 await service._work(store)
             finally:

@@ -43,7 +43,7 @@ class Site:
     async def start_scheduler_soon(self) -> Process:
         """One that may have to wait for its broker."""
         self.scheduler = await Process.cli(
-            "scheduler", "scheduler", "--db", str(self.db), env=self.env
+            "scheduler", "scheduler", "--db", str(self.cluster.db), env=self.env
         )
         self.cluster.processes.append(self.scheduler)
         return self.scheduler

@@ -338,7 +338,9 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
     assert path.read_bytes() == b"no database " * 1000
 
 
-async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(sqlite_store: Store) -> None:
+async def test_a_full_disk_changes_nothing_and_is_over_when_there_is_room(
+    sqlite_store: Store,
+) -> None:
     await sqlite_store.take([row("1")])
     engine = sqlite_store.database._engine
     assert isinstance(engine, SqliteEngine)

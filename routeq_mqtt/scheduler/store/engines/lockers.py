@@ -66,7 +66,7 @@ class LeaseLocker(Locker):
 
 
 def _give_back(asked: Future[Lease | None]) -> None:
-    """Nobody waits for it any more; in the thread that took it."""
+    """Release what came too late, in the thread that took it."""
     if not asked.cancelled() and asked.exception() is None:
         held = asked.result()
         if held is not None:

@@ -74,7 +74,7 @@ class Lease:
     def fence(self) -> str:
         """A statement that finds a row, the transaction's id, while the lease is ours.
 
-        Nobody takes over before the transaction has ended: that waits for the lock of the row.
+        A take-over waits for the lock of the row: it comes before the transaction, or after it.
         """
         return (
             f"SELECT pg_current_xact_id()::text FROM lease WHERE epoch = {self.epoch} FOR KEY SHARE"
@@ -105,7 +105,7 @@ class Lease:
 
 
 class Taker:
-    """Takes the lease of a database as soon as nobody has it.
+    """Takes the lease of a database as soon as it is free.
 
     Args:
         url: of the database.
@@ -124,7 +124,7 @@ class Taker:
         Once a server that was away is back, its scheduler has the time of a lease to renew it.
 
         Raises:
-            ConfigurationError: the server refuses us, or is none that we can use.
+            ConfigurationError: the server refuses us, or is not one that we can use.
         """
         try:
             if self._connection is None:

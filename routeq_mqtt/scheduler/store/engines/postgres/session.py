@@ -7,6 +7,7 @@ they do in a transaction is functions that run in a thread, statement by stateme
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from routeq_mqtt.scheduler.store.engines.engine import Cursor
     from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
+
+log: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -84,7 +87,7 @@ def is_away(error: BaseException) -> bool:
 
 
 class NotCommitted(psycopg.OperationalError):
-    """A transaction whose end was not heard of was rolled back."""
+    """A transaction whose commit was cut off was rolled back."""
 
 
 class Session:
@@ -217,9 +220,13 @@ class Session:
     def _settle(self, transaction: str) -> None:
         """Ask the server, as soon as there is one, what became of a transaction.
 
-        It may take as long as the server is away: whoever committed may neither believe that it
-        was done, nor do it again.
+        It may take as long as the server is away: the caller may neither take it for done
+        nor do it again.
         """
+        log.error(
+            "the database cannot be used now, and the answer to a commit is lost: "
+            "asked for until it is back db=%s", self._url,
+        )  # fmt: skip
         while not self._stopped.is_set():
             self._drop()
             try:

@@ -45,7 +45,7 @@ CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {tables} FOR EACH STA
 
 
 def _count(rows: str) -> str:
-    """`rows` are queue, state and number; in one order, whoever counts."""
+    """`rows` are queue, state and number; counters are locked in one order."""
     return f"""
 INSERT INTO counts (queue, state, n)
     SELECT queue, state, sum(n) FROM ({rows}) AS changed
