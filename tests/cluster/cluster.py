@@ -13,9 +13,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
-from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
+from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace, PostgresUrl
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.topics import Topics
 from tests.cluster.process import ROOT, Process
@@ -80,6 +81,14 @@ def mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
+def _database(folder: Path) -> DatabasePlace:
+    """The scheduler's; ``ROUTEQ_TEST_POSTGRES`` is a url for all tests, each in its own schema."""
+    server = os.environ.get("ROUTEQ_TEST_POSTGRES")
+    if server is None:
+        return folder / "routeq.db"
+    return PostgresUrl.parse(f"{server}&schema=t{uuid4().hex}")
+
+
 class Cluster:
     """A broker and what a test starts on it."""
 
@@ -87,7 +96,7 @@ class Cluster:
         self.kind = kind
         self.folder = folder
         self.recorder = recorder
-        self.db: DatabasePlace = folder / "routeq.db"
+        self.db: DatabasePlace = _database(folder)
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.listeners: list[str] = []

@@ -79,7 +79,7 @@ class Postgres:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
         log = self.folder / "log"
-        options = f"-k {self.folder} -c listen_addresses= -c max_connections=50"
+        options = f"-k {self.folder} -c listen_addresses= -c max_connections=100"
         if not self._is_safe:
             options += " -c fsync=off"
         self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(log), "-o", options)
