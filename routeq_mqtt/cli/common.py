@@ -30,6 +30,7 @@ from routeq_mqtt.logs import keep_enabled
 from routeq_mqtt.settings.env import PREFIX, environment
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.address import holds_password, without_secrets
+from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.plain_json import to_json
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = [  # what failed and how, and the flags and checks of this file
     "FAILED", "MISCONFIGURED", "NOT_CONNECTED", "START_AGAIN", "err", "fail", "one_line", "out",
     "AsJson", "LogJobs", "LogLevel", "Url", "apply_settings", "checked", "is_folder",
-    "is_in_a_folder", "keep_logging", "needs_broker", "pairs", "print_json", "run",
+    "is_in_a_folder", "is_name", "keep_logging", "needs_broker", "pairs", "print_json", "run",
     "seconds_above_0", "set_up_logging", "settings", "when",
 ]  # fmt: skip
 
@@ -66,6 +67,8 @@ LogJobs = Annotated[
 ]
 
 log: logging.Logger = logging.getLogger(__name__)
+
+_LONGEST_NAME = 400
 
 _T = TypeVar("_T")
 
@@ -137,6 +140,19 @@ def checked(check: Callable[[Any, str], object], where: str) -> Callable[[_T], _
         return value
 
     return callback
+
+
+def is_name(value: str | list[str], where: str) -> None:
+    """A check for `checked`: of an id or a name, or of several.
+
+    Raises:
+        ConfigurationError: it is empty, too long or not printable.
+    """
+    for text in [value] if isinstance(value, str) else value:
+        if not 0 < len(text) <= _LONGEST_NAME or not text.isprintable():
+            raise ConfigurationError(
+                f"{where}={shown(text)} must be a printable text of 1 to {_LONGEST_NAME} characters"
+            )
 
 
 def is_folder(value: Path, where: str) -> None:

@@ -11,6 +11,7 @@ from routeq_mqtt.scheduler.observe.alerts import AlertRules
 from routeq_mqtt.scheduler.recovery.reaper import LOST_AFTER
 from routeq_mqtt.scheduler.release.publisher import FEED_WINDOW
 from routeq_mqtt.security.guard import OPEN, Guard
+from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
     from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace
@@ -53,3 +54,5 @@ class SchedulerOptions:
             raise ConfigurationError(
                 f"scheduler: lost_after={self.lost_after!r} must be 0 seconds or more"
             )
+        for name in self.bridged:
+            check_queue_name(name, "scheduler: bridged")

@@ -55,6 +55,17 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         (["limit", "emails", "soon"], 4, "error: limit: rate='soon' is no rate; write 100/m"),
         (["limit", "a/b", "10/m"], 4, "error: queue='a/b' must not contain '/'"),
         (["failed", "retry", "1", "--queue", "q"], 2, "--queue goes with --all"),
+        (["failed", "show", ""], 4, "job_id='' must be a printable text of 1 to 400 characters"),
+        (["failed", "list", "--job", ""], 4, "error: --job='' must be a printable text of 1"),
+        (["failed", "retry", "x", ""], 4, "error: ids='' must be a printable text of 1"),
+        (["cancel", ""], 4, "error: ids='' must be a printable text"),
+        (["batch", ""], 4, "error: batch_id='' must be a printable text"),
+        (["rollout", ""], 4, "error: broadcast_id='' must be a printable text"),
+        (["schedule", "run", ""], 4, "error: name='' must be a printable text"),
+        (["triggers", "forget", ""], 4, "error: pattern='' must be a printable text"),
+        (["devices", "--forget", "a b"], 4, "error: --forget='a b' must not contain ' '"),
+        (["scheduler", "--bridged", "a/b"], 4, "scheduler: bridged='a/b' must not contain '/'"),
+        (["worker", "--processes", "2", "--max-tries", "0"], 4, "max_tries=0 must be 1 or more"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_clear_line(arguments: list[str], code: int, line: str) -> None:

@@ -58,11 +58,12 @@ class Requests:
             by: who asks, for the scheduler's audit log; default: this client's identifier.
 
         Raises:
+            ConfigurationError: an argument is not valid; raised before anything connects.
             NoScheduler, ConnectionFailed, RequestFailed, ConnectionLost: as `call`.
         """
         topic = self._sender.topics.rpc(request.METHOD)
         by = by or self._sender.client_id
-        args = request.args()
+        args = request.checked_args()
         more: dict[str, object] = {}
         if self._signer is not None and request.ACTS:
             now = self._clock.now()

@@ -8,7 +8,7 @@ import typer
 
 from routeq_mqtt.bus.workflows import BatchHandle
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import AsJson, Url, out, print_json
+from routeq_mqtt.cli.common import AsJson, Url, checked, is_name, out, print_json
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def batch(
-    batch_id: Annotated[str, typer.Argument(help="Id of the batch.")],
+    batch_id: Annotated[
+        str, typer.Argument(help="Id of the batch.", callback=checked(is_name, "batch_id"))
+    ],
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Cancel all of its jobs that are not over.")
     ] = False,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, err, one_line, out, print_json
+from routeq_mqtt.cli.common import (
+    FAILED,
+    AsJson,
+    Url,
+    checked,
+    err,
+    is_name,
+    one_line,
+    out,
+    print_json,
+)
 from routeq_mqtt.cli.manage.rates import parse_rate, shown_rate
 from routeq_mqtt.errors import RouteqError
 from routeq_mqtt.wire.names import check_queue_name
@@ -41,7 +51,9 @@ def register(app: typer.Typer) -> None:
 
 
 def cancel(
-    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
+    ids: Annotated[
+        list[str], typer.Argument(help="Ids of jobs.", callback=checked(is_name, "ids"))
+    ],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus, on_first_use
-from routeq_mqtt.cli.common import AsJson, Url, err, out, pairs, print_json, when
+from routeq_mqtt.cli.common import AsJson, Url, checked, err, is_name, out, pairs, print_json, when
 from routeq_mqtt.cli.manage.rates import parse_rate
 from routeq_mqtt.cli.manage.send import job_data
 from routeq_mqtt.cli.output.columns import Table
 from routeq_mqtt.errors import ConfigurationError, RouteqError
 from routeq_mqtt.wire.display import shown
+from routeq_mqtt.wire.names import check_queue_name
 
 if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
@@ -30,7 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def devices(
     forget: Annotated[
-        str | None, typer.Option(help="Forget one that is gone: it gets no broadcast any more.")
+        str | None,
+        typer.Option(
+            help="Forget a device that is gone: it gets no more broadcasts.",
+            callback=checked(check_queue_name, "--forget"),
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -103,7 +108,9 @@ def broadcast(
 
 
 def rollout(
-    broadcast_id: Annotated[str, typer.Argument(help="Id of the broadcast.")],
+    broadcast_id: Annotated[
+        str, typer.Argument(help="Id of the broadcast.", callback=checked(is_name, "broadcast_id"))
+    ],
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Send it to no further device, and stop it.")
     ] = False,

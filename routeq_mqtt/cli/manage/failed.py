@@ -14,6 +14,7 @@ from routeq_mqtt.cli.common import (
     Url,
     checked,
     err,
+    is_name,
     out,
     print_json,
     when,
@@ -33,13 +34,18 @@ Queue = Annotated[
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --queue.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of failed jobs.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(help="Ids of failed jobs.", callback=checked(is_name, "ids"))
+]
 
 
 @app.command("list")
 def list_(
     queue: Queue = None,
-    job: Annotated[str | None, typer.Option("--job", help="Only of this wire name.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option("--job", help="Only of this wire name.", callback=checked(is_name, "--job")),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = 100,
     url: Url = None,
     as_json: AsJson = False,
@@ -66,7 +72,9 @@ def list_(
 
 @app.command()
 def show(
-    job_id: Annotated[str, typer.Argument(help="Id of the failed job.")],
+    job_id: Annotated[
+        str, typer.Argument(help="Id of the failed job.", callback=checked(is_name, "job_id"))
+    ],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import AsJson, Url, out, print_json, when
+from routeq_mqtt.cli.common import AsJson, Url, checked, is_name, out, print_json, when
 from routeq_mqtt.cli.output.columns import Table
 
 app: typer.Typer = typer.Typer(no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the schedule.")]
+Name = Annotated[
+    str, typer.Argument(help="Name of the schedule.", callback=checked(is_name, "name"))
+]
 
 
 @app.command("list")

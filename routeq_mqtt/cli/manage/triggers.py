@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from routeq_mqtt.cli.asking import on_bus
-from routeq_mqtt.cli.common import FAILED, AsJson, Url, out, print_json
+from routeq_mqtt.cli.common import FAILED, AsJson, Url, checked, is_name, out, print_json
 from routeq_mqtt.cli.output.columns import Table
 
 app: typer.Typer = typer.Typer(no_args_is_help=True)
@@ -29,7 +29,10 @@ def list_(url: Url = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def forget(
-    pattern: Annotated[str, typer.Argument(help="As `triggers list` shows it.")],
+    pattern: Annotated[
+        str,
+        typer.Argument(help="As `triggers list` shows it.", callback=checked(is_name, "pattern")),
+    ],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

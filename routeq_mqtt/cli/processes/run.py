@@ -121,17 +121,7 @@ def worker(
     from routeq_mqtt.worker.worker import Worker
 
     set_up_logging(log_level)
-    if processes > 1 and not supervised():
-        raise typer.Exit(run(lambda: _supervise(processes)))
-
-    with one_line():
-        load_apps(app, log_level)
-        _check_memory(max_memory)
-    say_started()
-    warn_without_jobs()
-
-    async def main() -> int:
-        contain_tasks(asyncio.get_running_loop())
+    with one_line():  # the flags first: a supervisor would restart wrong ones again and again
         options = WorkerOptions(
             queues=queues_of(queue),
             concurrency=concurrency,
@@ -150,10 +140,25 @@ def worker(
             tags=pairs(tag, "--tag"),
             events=events,
             log_jobs=log_jobs,
+        )
+    if processes > 1 and not supervised():
+        raise typer.Exit(run(lambda: _supervise(processes)))
+
+    with one_line():
+        load_apps(app, log_level)
+        _check_memory(max_memory)
+        chosen = settings(url)
+        options = replace(
+            options,
+            guard=chosen.guard(),
+            overrides=chosen.overrides,
             triggers=triggers_of(trigger),
         )
-        chosen = settings(url)
-        options = replace(options, guard=chosen.guard(), overrides=chosen.overrides)
+    say_started()
+    warn_without_jobs()
+
+    async def main() -> int:
+        contain_tasks(asyncio.get_running_loop())
         work = Worker(make_transport(chosen.addresses()), options, topics=chosen.topics())
         with (
             stopping(work.stop, within=shutdown_timeout + LEAVING_WITHIN),

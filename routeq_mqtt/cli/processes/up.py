@@ -101,7 +101,6 @@ def up(
 
     with one_line():
         load_apps(app, log_level)
-    warn_without_jobs()
 
     async def main() -> None:
         settings = Settings.from_environment(url="mqtt://127.0.0.1")
@@ -119,6 +118,7 @@ def up(
             triggers=triggers_of(trigger),
             log_jobs=log_jobs,
         )
+        warn_without_jobs()
         rows = SchedulerOptions(db=db_folder / "routeq.db", guard=guard)
         gateway = Gateway(
             broker,

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
+from routeq_mqtt.errors import ConfigurationError, UnreadableMessage
+from routeq_mqtt.wire import checks
 from routeq_mqtt.wire.messages import replies
 from routeq_mqtt.wire.messages.asking import NO_REPLY, ReplyTo
 from routeq_mqtt.wire.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from routeq_mqtt.wire import checks
 
 R = TypeVar("R")
 
@@ -68,6 +68,19 @@ class Request(Generic[R]):
     def args(self) -> dict[str, Any]:
         """The arguments as they travel."""
         return asdict(self)
+
+    def checked_args(self) -> dict[str, Any]:
+        """The arguments as they travel, checked as the scheduler will check them.
+
+        Raises:
+            ConfigurationError: the scheduler would refuse one; names the method and the argument.
+        """
+        args = self.args()
+        try:
+            checks.read_fields(args, self.CHECKS)
+        except UnreadableMessage as error:
+            raise ConfigurationError(f"{self.METHOD}: {error}") from None
+        return args
 
     def encode(self, reply: ReplyTo = NO_REPLY) -> bytes:
         """As msgpack; without a reply topic no answer is wanted."""

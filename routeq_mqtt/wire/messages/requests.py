@@ -19,6 +19,7 @@ from routeq_mqtt.wire.rates import is_rate
 
 _MOST = 100_000
 _id = checks.text("id", 400)
+_name = checks.text("name", 400)
 _MOST_CANCELLED = 10_000
 _ids = checks.list_of("ids", _id, most=_MOST_CANCELLED)
 _tags = checks.map_of(
@@ -126,7 +127,7 @@ class _OfWorker(Request[R]):
 @dataclass(frozen=True, kw_only=True)
 class _Named(Request[R]):
     CHECKS: ClassVar[dict[str, checks.Check]] = {
-        "name": _id,
+        "name": _name,
     }
 
     name: str
