@@ -35,7 +35,9 @@ def _root(
         False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
     ),
     env_file: str | None = typer.Option(
-        None, help="File of ROUTEQ_… lines beneath the environment; default: .env, if it is there."
+        None,
+        help="File with ROUTEQ_… lines; environment variables take precedence. Default: .env, "
+        "if it exists.",
     ),
     username: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_USERNAME")),
     password_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_PASSWORD_FILE")),
@@ -44,10 +46,13 @@ def _root(
     key_file: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_KEY_FILE")),
     protocol: str | None = typer.Option(None, help=_SETTING.format("ROUTEQ_PROTOCOL")),
 ) -> None:
-    """Commands find the broker by --url, or ROUTEQ_URL; default mqtt://127.0.0.1:1883.
+    """A job queue for Python on MQTT: the broker is the queue, and no accepted job is lost.
 
-    Exit codes: 0 done, 1 not done, 2 no such command or flag, 3 the broker was not reached, 4 a
-    wrong value or setting, 5 no scheduler or worker is there, 6 a worker above --max-memory.
+    Start with `routeq-mqtt up --app MODULE`. Commands find the broker by --url or ROUTEQ_URL;
+    default: mqtt://127.0.0.1:1883.
+
+    Exit codes: 0 done; 1 not done; 2 no such command or flag; 3 the broker was not reached; 4 a
+    wrong value or setting; 5 no scheduler or worker; 6 a worker exceeded --max-memory.
     """
     wants_json(False)
     apply_settings(
@@ -71,7 +76,6 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
 
     app = typer.Typer(
         name="routeq-mqtt",
-        help="An MQTT-native job bus: queues are broker topics, and no accepted job is lost.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=not services_only,
@@ -79,6 +83,10 @@ def make_app(*, services_only: bool = False) -> typer.Typer:
         rich_markup_mode="rich" if RICH else None,
     )
     app.callback()(_root)
+    if not services_only:
+        from routeq_mqtt.cli.processes import up
+
+        up.register(app)  # the first one in the help: newcomers start with it
     run.register(app)
     if not services_only:
         _register_others(app)
@@ -102,18 +110,22 @@ def _register_others(app: typer.Typer) -> None:
         triggers,
         workers,
     )
-    from routeq_mqtt.cli.processes import dashboard, up
+    from routeq_mqtt.cli.processes import dashboard
     from routeq_mqtt.cli.top import command as top
 
     managing = (send, outcome, show, workers, events, audit, top, control, batch, devices)
-    for module in (*managing, doctor, bench, health, settings, up, dashboard):
+    for module in (*managing, doctor, bench, health, settings, dashboard):
         module.register(app)
-    app.add_typer(schedule.app, name="schedule", help="Jobs that run again and again.")
-    app.add_typer(triggers.app, name="triggers", help="Messages of devices that become jobs.")
-    app.add_typer(outbox.app, name="outbox", help="Jobs that wait on this machine for the broker.")
+    app.add_typer(
+        schedule.app, name="schedule", help="Jobs that run regularly: cron and intervals."
+    )
+    app.add_typer(triggers.app, name="triggers", help="MQTT messages that become jobs.")
+    app.add_typer(
+        outbox.app, name="outbox", help="Jobs kept on this machine while the broker is unreachable."
+    )
     app.add_typer(database.app, name="db")
     app.add_typer(shipped.app, name="config")
-    app.add_typer(failed.app, name="failed", help="Jobs that ran out of tries.")
+    app.add_typer(failed.app, name="failed", help="Failed jobs: list, show, retry, delete.")
 
 
 def __getattr__(name: str) -> typer.Typer:

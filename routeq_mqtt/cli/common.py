@@ -46,13 +46,17 @@ __all__ = [  # what failed and how, and the flags and checks of this file
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="Broker: mqtt[s]://host:port; default: ROUTEQ_URL."),
+    typer.Option(
+        "--url",
+        help="Broker: mqtt://host:port or mqtts://host:port; default: ROUTEQ_URL, else "
+        "mqtt://127.0.0.1:1883.",
+    ),
 ]
 AsJson = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="Print JSON for machines; errors, too.",
+        help="Print JSON, errors included.",
         callback=wants_json,
         is_eager=True,
     ),

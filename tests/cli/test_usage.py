@@ -162,3 +162,28 @@ async def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path) -> N
     assert await process.ended() == 4
     assert "unable to open database file" in process.output
     assert "Traceback" not in process.output
+
+
+def _all_commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _all_commands(command, (*path, name))
+        yield " ".join((*path, name)), command
+
+
+def test_help_shows_every_word_of_every_flag() -> None:
+    """Square brackets are markup to rich: it showed `mqtt[s]://` as `mqtt://`."""
+    texts = {
+        f"{name} {parameter.name}": getattr(parameter, "help", None) or ""
+        for name, command in _all_commands(get_command(app))
+        for parameter in command.params
+    }
+    assert len(texts) > 100
+    assert not [name for name, text in texts.items() if "[" in text]
+
+
+def test_help_begins_with_the_first_steps_and_names_the_exit_codes() -> None:
+    _, output = said("--help")
+    assert "Start with `routeq-mqtt up --app MODULE`" in output
+    assert "3 the broker was not reached" in output
+    assert next(iter(get_command(app).commands)) == "up"  # type: ignore[attr-defined]

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 def bench(
     scenario: Annotated[
-        list[str] | None, typer.Argument(help="Which ones; a wrong name lists them. Default: all.")
+        list[str] | None,
+        typer.Argument(help="Scenarios to run; a wrong name lists them. Default: all."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each scenario.")] = 1,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure this bus in about a minute: starts workers here, on queues of their own."""
+    """Measure this bus in about a minute. Starts its own workers, on its own queues."""
     from routeq_mqtt.bench.scenarios import SCENARIOS
 
     for name in scenario or ():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 app: typer.Typer = typer.Typer(
-    no_args_is_help=True, help="The scheduler's database: copy it, check it."
+    no_args_is_help=True, help="Back up or check the scheduler's database."
 )
 
 _PERCENT = 100
@@ -44,11 +44,11 @@ Db = Annotated[
 
 @app.command("backup")
 def backup(
-    to: Annotated[Path, typer.Argument(help="Where to; an earlier backup there is replaced.")],
+    to: Annotated[Path, typer.Argument(help="File to write; an earlier backup is replaced.")],
     db: Db = Path("routeq.db"),
     as_json: AsJson = False,
 ) -> None:
-    """Copy the database as it is now; the scheduler may go on working. Exit code 1: no copy."""
+    """Copy the database, also while the scheduler runs. Exit code 1: no copy was made."""
     with one_line(), _progress(quiet=as_json) as progress:
         done = back_up(db, to, progress)
     if as_json:
@@ -75,7 +75,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @app.command("check")
 def check_database(db: Db = Path("routeq.db"), as_json: AsJson = False) -> None:
-    """Read all of the database and say what is in it. Exit code 1: it is damaged or too new."""
+    """Check the database and count its rows. Exit code 1: it is damaged or too new."""
     with one_line():
         report = check(db)
     if as_json:

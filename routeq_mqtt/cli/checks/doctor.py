@@ -31,9 +31,11 @@ def register(app: typer.Typer) -> None:
 def doctor(
     url: Url = None,
     as_json: AsJson = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 for warnings, too.")
+    ] = False,
 ) -> None:
-    """Check the whole bus. Exit code 1: something is wrong; 3: there is no broker."""
+    """Check broker, scheduler and workers. Exit code 1: something is wrong; 3: no broker."""
 
     async def main() -> list[Check]:
         return await examine(settings(url))

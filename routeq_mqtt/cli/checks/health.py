@@ -23,18 +23,18 @@ def register(app: typer.Typer) -> None:
 
 def health(
     scheduler: Annotated[
-        bool, typer.Option("--scheduler", help="A scheduler must answer, too.")
+        bool, typer.Option("--scheduler", help="Also require a scheduler that answers.")
     ] = False,
     worker: Annotated[
-        bool, typer.Option("--worker", help="A worker on this host must be online, too.")
+        bool, typer.Option("--worker", help="Also require an online worker on this host.")
     ] = False,
     standby: Annotated[
-        bool, typer.Option("--standby", help="A scheduler must wait to take over, too.")
+        bool, typer.Option("--standby", help="Also require a standby scheduler.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the broker answers. Exit code 0: yes; `doctor` says more."""
+    """Check that the broker answers, for health probes. Exit code 0: yes. `doctor` checks more."""
 
     async def act(bus: Bus) -> str:
         if scheduler:

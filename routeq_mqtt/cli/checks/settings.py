@@ -83,11 +83,11 @@ def markdown() -> str:
 
 def settings(
     as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="As the table of docs/settings.md.")
+        bool, typer.Option("--markdown", help="Print the table of docs/settings.md.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every setting, and which are set here; never their values."""
+    """List all settings and which are set here. Values are never shown."""
     if as_json:
         print_json([dataclasses.asdict(line) for line in lines()])
     elif as_markdown:

@@ -31,7 +31,9 @@ Namespace = Annotated[
     str, typer.Option(help=f"For the bus of a namespace: {' and '.join(ABLE)} only.")
 ]
 
-app: typer.Typer = typer.Typer(no_args_is_help=True, help="Files for brokers and services.")
+app: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="Configuration files for mosquitto, ACLs, systemd and Docker."
+)
 
 
 def folder() -> Path:
@@ -87,7 +89,7 @@ def write(
     namespace: Namespace = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write the files of a configuration into a folder."""
+    """Write the files of a configuration to a folder."""
     with one_line():
         files = read(name, namespace)
     to.mkdir(parents=True, exist_ok=True)

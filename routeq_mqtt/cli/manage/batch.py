@@ -25,12 +25,12 @@ def batch(
         str, typer.Argument(help="Id of the batch.", callback=checked(is_name, "batch_id"))
     ],
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="Cancel all of its jobs that are not over.")
+        bool, typer.Option("--cancel", help="Cancel all of its jobs that have not ended.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far a batch is."""
+    """Show the progress of a batch, or cancel it."""
 
     async def act(bus: Bus) -> BatchProgress:
         handle = BatchHandle(batch_id, bus)

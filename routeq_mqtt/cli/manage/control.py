@@ -33,7 +33,7 @@ QueueName = Annotated[
 WorkerName = Annotated[
     str,
     typer.Argument(
-        help="Its id, or the --name that it was started with.",
+        help="The worker's id, or the --name that it was started with.",
         callback=checked(check_queue_name, "worker"),
     ),
 ]
@@ -57,7 +57,7 @@ def cancel(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel jobs that are delayed, wait or run; exit code 1 if one had ended before."""
+    """Cancel jobs: delayed, waiting or running. Exit code 1: one had already ended."""
 
     async def act(bus: Bus) -> dict[str, str]:
         return {job_id: await _cancelled(bus, job_id) for job_id in ids}
@@ -95,7 +95,7 @@ def pause(queue: QueueName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def resume(queue: QueueName, url: Url = None, as_json: AsJson = False) -> None:
-    """Start jobs of a paused queue again."""
+    """Resume a paused queue."""
     is_known = on_bus(url, lambda bus: _and_then(bus, bus.resume, _is_served, queue))
     _say(queue, "resumed", is_known, _NO_WORKER, as_json=as_json)
 
@@ -108,7 +108,9 @@ def limit(
     queue: QueueName,
     rate: Annotated[
         str,
-        typer.Argument(help="Starts at most: 100/m, 10/s, 5/30s, 1000/h; none or 0: no limit."),
+        typer.Argument(
+            help="Jobs started per time at most: 100/m, 10/s, 5/30s, 1000/h; none or 0: no limit."
+        ),
     ],
     url: Url = None,
     as_json: AsJson = False,
@@ -130,11 +132,11 @@ _NO_LIMIT = ("none", "0")
 
 def purge(
     queue: QueueName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel all jobs of a queue that no worker has started."""
+    """Cancel all jobs of a queue that have not started."""
     if as_json and not yes:
         raise typer.BadParameter("purge: with --json no question is asked; say --yes, too")
     if not yes:
@@ -147,7 +149,7 @@ def purge(
 
 
 def drain(worker: WorkerName, url: Url = None, as_json: AsJson = False) -> None:
-    """Let a worker finish what it holds and take no new jobs; by name also over restarts."""
+    """Drain a worker: it finishes its jobs and takes no new ones. By name, also over restarts."""
     is_known = on_bus(url, lambda bus: _and_then(bus, bus.drain, _is_online, worker))
     _say(worker, "drained", is_known, _NOT_ONLINE, as_json=as_json)
 

@@ -40,7 +40,7 @@ def devices(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the named devices, those that are away included, with their tags."""
+    """List devices (workers with a --name), online or not, with their tags."""
 
     async def act(bus: Bus) -> list[DeviceInfo]:
         if forget is not None:
@@ -61,28 +61,39 @@ def devices(
 
 
 def broadcast(
-    name: Annotated[str, typer.Argument(help="The job's wire name.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the job: its class's name, unless that sets another.")
+    ],
     values: Annotated[
-        list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
+        list[str] | None,
+        typer.Argument(
+            help="Data of the job, field=value; a value is read as JSON if it is, else as text."
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", help="A tag that a device must have, key=value; may be repeated."),
+        typer.Option(
+            "--where", help="A tag that a device must have, key=value. Repeatable; all must match."
+        ),
     ] = None,
     expires_in: Annotated[
-        float | None, typer.Option(help="Seconds until it is too late for a device.")
+        float | None,
+        typer.Option(
+            help="Seconds after which a device does not run it any more. Default: no limit."
+        ),
     ] = None,
     rate: Annotated[
-        str | None, typer.Option(help="Devices at most: 10/m; default: all at once.")
+        str | None,
+        typer.Option(help="Devices per time at most: 10/m, 5/30s; default: all at once."),
     ] = None,
     abort_after: Annotated[
         str | None,
-        typer.Option(help="Stop after this many failures, or this share of all devices: 0.1, 1.0."),
+        typer.Option(help="Stop after this many failures (5), or this share of the devices (0.1)."),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a job to all devices with some tags: routeq-mqtt broadcast Update --where site=north."""
+    """Send a job to devices by tag: routeq-mqtt broadcast Update --where site=north."""
 
     async def act(bus: Bus) -> tuple[str, int | None]:
         made = await bus.broadcast_named(
@@ -112,12 +123,12 @@ def rollout(
         str, typer.Argument(help="Id of the broadcast.", callback=checked(is_name, "broadcast_id"))
     ],
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="Send it to no further device, and stop it.")
+        bool, typer.Option("--cancel", help="Stop it: no further device gets the job.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far a broadcast is."""
+    """Show the progress of a broadcast, or stop it."""
 
     async def act(bus: Bus) -> RolloutProgress:
         handle = bus.rollout(broadcast_id)

@@ -40,22 +40,23 @@ def events(
         typer.Option(
             "--queue",
             "-q",
-            help="Only of this queue.",
+            help="Only of this queue. Default: of all.",
             callback=checked(check_queue_name, "--queue"),
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="Only of this class, or of ids that begin like this.")
+        str | None, typer.Option(help="Only of jobs with this name, or whose id begins like this.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, help="End after this many; default: Ctrl-C ends it.")
+        int | None,
+        typer.Option(min=1, help="Stop after this many events. Default: run until Ctrl-C."),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow what happens to jobs: started, done, retried, failed, progress.
+    """Follow job events: started, done, retried, failed, progress.
 
-    From when it connects; what happened before is in ``failed list`` and in the statistics.
+    It shows events from now on; `failed list` and the dashboard show earlier failures.
     """
 
     async def main() -> None:

@@ -29,11 +29,11 @@ Queue = Annotated[
     typer.Option(
         "--queue",
         "-q",
-        help="Only of this queue.",
+        help="Only of this queue. Default: of all.",
         callback=checked(check_queue_name, "--queue"),
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="All of them, or all of --queue.")]
+All = Annotated[bool, typer.Option("--all", help="All failed jobs, or all of --queue.")]
 Ids = Annotated[
     list[str] | None, typer.Argument(help="Ids of failed jobs.", callback=checked(is_name, "ids"))
 ]
@@ -44,9 +44,11 @@ def list_(
     queue: Queue = None,
     job: Annotated[
         str | None,
-        typer.Option("--job", help="Only of this wire name.", callback=checked(is_name, "--job")),
+        typer.Option(
+            "--job", help="Only of jobs with this name.", callback=checked(is_name, "--job")
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Records to show at most.")] = 100,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -130,7 +132,7 @@ def forget(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete failed records."""
+    """Delete failed records by id, or all of them."""
     _check_choice(ids, every, queue)
     answer = on_bus(url, lambda bus: bus.failed.forget(*ids or (), all=every, queue=queue))
     _forgotten(answer, as_json=as_json, wanted=len(ids or []))

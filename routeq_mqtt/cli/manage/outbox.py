@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 app: typer.Typer = typer.Typer(no_args_is_help=True)
 
 File = Annotated[
-    Path | None, typer.Option("--outbox", help="The file.", envvar="ROUTEQ_OUTBOX", dir_okay=False)
+    Path | None,
+    typer.Option("--outbox", help="File of the outbox.", envvar="ROUTEQ_OUTBOX", dir_okay=False),
 ]
 
 
@@ -48,7 +49,7 @@ def _settings(url: str | None, file: Path | None) -> Settings:
 
 @app.command()
 def status(file: File = None, as_json: AsJson = False) -> None:
-    """Show how many jobs wait, and those that the broker refused. Needs no broker."""
+    """Show how many jobs wait in the outbox, and which the broker refused. Needs no broker."""
 
     async def main() -> tuple[OutboxStatus, str | None]:
         options = _settings(None, file).outbox_options()
@@ -81,13 +82,13 @@ def flush(
     timeout: Annotated[
         float,
         typer.Option(
-            help="Seconds to try at most.", callback=checked(seconds_above_0, "--timeout")
+            help="Seconds to keep trying.", callback=checked(seconds_above_0, "--timeout")
         ),
     ] = 60.0,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send everything now, also what was refused before. Exit code 1: something is left."""
+    """Send all jobs now, refused ones included. Exit code 1: some are left."""
 
     async def main() -> tuple[OutboxStatus, str]:
         bus = Bus(settings=replace(_settings(url, file), outbox_linger=0.0))

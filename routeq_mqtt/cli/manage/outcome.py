@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
-    """Show where a job is, or what became of it; exit code 1: nothing is known of it."""
+    """Show the state of a job. Exit code 1: the job is unknown."""
 
     async def act(bus: Bus) -> tuple[str, JobStatus]:
         full = await _completed(bus, job_id)
@@ -70,14 +70,14 @@ def result(
         float,
         typer.Option(
             "--wait",
-            help="Seconds to wait for the job to end; default: do not wait.",
+            help="Seconds to wait for the job to end.",
             callback=checked(_not_negative, "--wait"),
         ),
     ] = 0.0,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a job returned, as JSON; exit code 1: it has no result, or not yet."""
+    """Print the result of a job as JSON. Exit code 1: there is none, or not yet."""
 
     async def act(bus: Bus) -> tuple[str, Any]:
         full = await _completed(bus, job_id)

@@ -44,7 +44,7 @@ def list_(url: Url = None, as_json: AsJson = False) -> None:
 
 @app.command("run")
 def run_(name: Name, url: Url = None, as_json: AsJson = False) -> None:
-    """Run the job of a schedule now, besides its ticks; prints the job's id."""
+    """Run the job of a schedule now, beside its regular runs; prints the job's id."""
     job_id = on_bus(url, lambda bus: bus.schedules.run(name))
     if as_json:
         print_json({"schedule": name, "id": job_id})
@@ -54,14 +54,14 @@ def run_(name: Name, url: Url = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def pause(name: Name, url: Url = None, as_json: AsJson = False) -> None:
-    """No more ticks, until resumed; also over restarts."""
+    """Pause a schedule. The pause survives restarts until you resume it."""
     on_bus(url, lambda bus: bus.schedules.pause(name))
     _say(name, "paused", as_json=as_json)
 
 
 @app.command()
 def resume(name: Name, url: Url = None, as_json: AsJson = False) -> None:
-    """Ticks again, from the next one on."""
+    """Resume a paused schedule; prints when it runs next."""
     next_at = on_bus(url, lambda bus: bus.schedules.resume(name))
     if as_json:
         print_json({"schedule": name, "state": "resumed", "next_at": next_at})
@@ -71,7 +71,7 @@ def resume(name: Name, url: Url = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def forget(name: Name, url: Url = None, as_json: AsJson = False) -> None:
-    """Delete a schedule; one that is still declared comes back with the next worker that starts."""
+    """Delete a schedule. A worker whose app still declares it registers it again at its start."""
     on_bus(url, lambda bus: bus.schedules.forget(name))
     _say(name, "forgotten", as_json=as_json)
 

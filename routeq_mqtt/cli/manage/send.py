@@ -29,16 +29,21 @@ def _not_negative(value: float, where: str) -> None:
 
 
 def dispatch(
-    name: Annotated[str, typer.Argument(help="The job's wire name.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the job: its class's name, unless that sets another.")
+    ],
     values: Annotated[
-        list[str] | None, typer.Argument(help="key=value; the value as JSON, else as text.")
+        list[str] | None,
+        typer.Argument(
+            help="Data of the job, field=value; a value is read as JSON if it is, else as text."
+        ),
     ] = None,
     queue: Annotated[
         str | None,
         typer.Option(
             "--queue",
             "-q",
-            help="Where to; default: default.",
+            help="Queue; default: 'default', whatever the job's class says.",
             callback=checked(check_chosen_name, "--queue"),
         ),
     ] = None,
@@ -46,23 +51,29 @@ def dispatch(
         str | None,
         typer.Option(
             "--to",
-            help="The device that is to run it: a worker's --name.",
+            help="Name of the worker that runs it: its --name.",
             callback=checked(device_queue, "--to"),
         ),
     ] = None,
     delay: Annotated[
         float | None,
-        typer.Option(help="Seconds until it runs.", callback=checked(_not_negative, "--delay")),
+        typer.Option(
+            help="Seconds to wait before it runs. Default: 0.",
+            callback=checked(_not_negative, "--delay"),
+        ),
     ] = None,
     expires_in: Annotated[
         float | None,
         typer.Option(
-            help="Seconds until it is too late to run it.",
+            help="Seconds after which it is not run any more, but becomes a failed record.",
             callback=checked(seconds_above_0, "--expires-in"),
         ),
     ] = None,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Wait until the scheduler has committed it.")
+        bool,
+        typer.Option(
+            "--stored", help="Return only when the scheduler has committed the job to disk."
+        ),
     ] = False,
     url: Url = None,
     as_json: AsJson = False,

@@ -16,7 +16,7 @@ app: typer.Typer = typer.Typer(no_args_is_help=True)
 
 @app.command("list")
 def list_(url: Url = None, as_json: AsJson = False) -> None:
-    """List the triggers that workers have declared."""
+    """List the triggers: topic patterns whose messages become jobs."""
     found = on_bus(url, lambda bus: bus.triggers.list())
     if as_json:
         print_json([asdict(one) for one in found])
@@ -31,12 +31,14 @@ def list_(url: Url = None, as_json: AsJson = False) -> None:
 def forget(
     pattern: Annotated[
         str,
-        typer.Argument(help="As `triggers list` shows it.", callback=checked(is_name, "pattern")),
+        typer.Argument(
+            help="Topic pattern, as `triggers list` shows it.", callback=checked(is_name, "pattern")
+        ),
     ],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop making jobs of a pattern's messages; a worker that still declares it brings it back."""
+    """Delete a trigger. A worker whose app still declares it registers it again at its start."""
     forgotten = int(on_bus(url, lambda bus: bus.triggers.forget(pattern)))
     if as_json:
         print_json({"forgotten": forgotten})

@@ -39,15 +39,15 @@ def register(app: typer.Typer) -> None:
 def workers(
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Stay, and show each change; Ctrl-C ends it."),
+        typer.Option("--watch", help="Keep running and show each change; Ctrl-C ends it."),
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the fleet, from retained messages alone: no scheduler is needed.
+    """List the workers. Needs no scheduler.
 
-    With ``--watch`` the table stays and follows them. Where the output is no terminal the table, or
-    with ``--json`` one line of JSON, is printed again whenever the fleet changed.
+    With --watch the table stays and is updated. If the output is not a terminal, the table, or with
+    --json one line of JSON, is printed again at each change.
     """
 
     async def main() -> None:

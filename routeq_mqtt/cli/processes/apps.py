@@ -30,12 +30,18 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger(__name__)
 
 App = Annotated[
-    list[str], typer.Option("--app", help="Module that defines the jobs.", envvar="ROUTEQ_APP")
+    list[str],
+    typer.Option(
+        "--app",
+        help="Module that defines the jobs, as in an import. Repeatable.",
+        envvar="ROUTEQ_APP",
+    ),
 ]
 Triggers = Annotated[
     list[str],
     typer.Option(
-        "--trigger", help="Messages that become jobs: 'devices/{device_id}/telemetry=job_name'."
+        "--trigger",
+        help="Make jobs of MQTT messages: 'devices/{device_id}/telemetry=job_name'. Repeatable.",
     ),
 ]
 

@@ -38,29 +38,35 @@ def dashboard(
     ] = BIND,
     password_file: Annotated[
         Path | None,
-        typer.Option(help="File with the password of those who may act.", exists=True),
+        typer.Option(
+            help="File with the operators' password: they may retry, cancel, pause.", exists=True
+        ),
     ] = None,
     viewer_password_file: Annotated[
         Path | None,
-        typer.Option(help="File with the password of those who may only look.", exists=True),
+        typer.Option(
+            help="File with the viewers' password: they may look, and change nothing.", exists=True
+        ),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="No action is possible, whatever the password.")
+        bool, typer.Option("--read-only", help="Allow no actions, not even to operators.")
     ] = False,
     allow_host: Annotated[
         list[str],
-        typer.Option(help="A name of this machine that browsers may use. Repeatable."),
+        typer.Option(help="Host name under which browsers may open the page. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     redact: Annotated[
         list[str],
-        typer.Option(help="A field of jobs whose value is not shown. Repeatable."),
+        typer.Option(help="A job field whose values are hidden, for example card. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     hide_data: Annotated[
-        bool, typer.Option("--hide-data", help="Show nothing of what jobs hold and return.")
+        bool, typer.Option("--hide-data", help="Hide the data and the results of all jobs.")
     ] = False,
-    environment: Annotated[str, typer.Option(help="A badge, for example production.")] = "",
+    environment: Annotated[
+        str, typer.Option(help="A label shown on every page, for example production.")
+    ] = "",
     trace_url: Annotated[
-        str, typer.Option(help="Link to a trace: https://traces.example/trace/{trace_id}")
+        str, typer.Option(help="Link to your traces: https://traces.example/trace/{trace_id}.")
     ] = "",
     url: Url = None,
     log_level: LogLevel = "info",

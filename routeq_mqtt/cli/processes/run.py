@@ -66,15 +66,22 @@ def worker(
         list[str],
         typer.Option("--queue", "-q", help="Comma-separated queues, highest priority first."),
     ] = ["default"],  # noqa: B006 - typer copies it
-    concurrency: Annotated[int, typer.Option(help="Jobs that run at once.")] = 10,
+    concurrency: Annotated[int, typer.Option(help="Jobs that run at the same time.")] = 10,
     prefetch: Annotated[
-        int | None, typer.Option(help="Jobs held beyond those; default: as many as run.")
+        int | None,
+        typer.Option(
+            help="Jobs of each queue held beyond those; default: as many as --concurrency."
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Plain functions that run at once; default: as many.")
+        int | None,
+        typer.Option(
+            help="Plain (not async) handlers that run at the same time; default: as many as "
+            "--concurrency."
+        ),
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Worker processes; those that die are started again.")
+        int, typer.Option(min=1, help="Worker processes; one that dies is restarted.")
     ] = 1,
     app: App = [],  # noqa: B006 - typer copies it
     max_memory: Annotated[
@@ -84,39 +91,60 @@ def worker(
             "supervisor restarts it."
         ),
     ] = None,
-    max_jobs: Annotated[int | None, typer.Option(help="Stop after that many jobs.")] = None,
-    max_time: Annotated[float | None, typer.Option(help="Stop after that many seconds.")] = None,
+    max_jobs: Annotated[
+        int | None, typer.Option(help="Stop after this many jobs. Default: no limit.")
+    ] = None,
+    max_time: Annotated[
+        float | None, typer.Option(help="Stop after this many seconds. Default: no limit.")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for jobs whose class sets no timeout.")
+        float | None,
+        typer.Option(
+            help="Seconds that an attempt may take if its class sets no timeout; 0: no limit. "
+            "Default: 60."
+        ),
     ] = None,
     max_tries: Annotated[
-        int | None, typer.Option(help="Attempts for jobs whose class sets none.")
+        int | None,
+        typer.Option(help="Attempts of a job whose class sets no max_tries. Default: 3."),
     ] = None,
     max_deliveries: Annotated[
-        int, typer.Option(help="Workers that a job may take down before it fails.")
+        int,
+        typer.Option(help="How many workers a job may crash before it becomes a failed record."),
     ] = 5,
     stop_when_empty: Annotated[
-        bool, typer.Option("--stop-when-empty", help="Stop when no job is waiting.")
+        bool, typer.Option("--stop-when-empty", help="Stop as soon as no job is waiting.")
     ] = False,
     shutdown_timeout: Annotated[
-        float, typer.Option(help="Seconds that running jobs get when the worker stops.")
+        float,
+        typer.Option(help="Seconds that running jobs get to finish when the worker is stopped."),
     ] = 30.0,
     cancel_timeout: Annotated[
-        float, typer.Option(help="Seconds that a cancelled coroutine gets to end.")
+        float, typer.Option(help="Seconds that a cancelled or timed-out coroutine gets to end.")
     ] = 10.0,
     trigger: Triggers = [],  # noqa: B006 - typer copies it
     name: Annotated[
-        str | None, typer.Option(help="A stable name, for jobs that are meant for this device.")
+        str | None,
+        typer.Option(
+            help="A stable name: jobs can be dispatched to this worker (dispatch --to NAME)."
+        ),
     ] = None,
     tag: Annotated[
-        list[str], typer.Option("--tag", help="What broadcasts look for: site=north. Repeatable.")
+        list[str],
+        typer.Option(
+            "--tag",
+            help="A tag that broadcasts select by, key=value: site=north. Needs --name. "
+            "Repeatable.",
+        ),
     ] = [],  # noqa: B006 - typer copies it
-    events: Annotated[bool, typer.Option(help="Publish what happens to jobs.")] = True,
+    events: Annotated[
+        bool, typer.Option(help="Publish job events: started, done, retried, failed.")
+    ] = True,
     log_jobs: LogJobs = False,
     url: Url = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Run the jobs of some queues until stopped (SIGTERM: finish what runs; twice: at once)."""
+    """Run jobs until stopped. SIGTERM finishes the running jobs; a second one ends at once."""
     from routeq_mqtt.worker.options import WorkerOptions
     from routeq_mqtt.worker.worker import Worker
 
@@ -205,18 +233,22 @@ def scheduler(
     db: Annotated[
         str,
         typer.Option(
-            help="SQLite file, made where it is missing; or postgresql://user@host/name.",
+            help="SQLite file, created if it does not exist; or postgresql://user@host/name.",
             envvar="ROUTEQ_DB",
             callback=checked(_is_a_database, "--db"),
         ),
     ] = "routeq.db",
     lost_after: Annotated[
-        float, typer.Option(help="Seconds that a lost worker has to come back.")
+        float,
+        typer.Option(
+            help="Seconds that a lost worker has to come back before its jobs run elsewhere."
+        ),
     ] = 1.0,
     bridged: Annotated[
         list[str],
         typer.Option(
-            help="Queues that a bridge takes elsewhere, as cloud-*: leave them to it.",
+            help="Queues that a bridge of the broker forwards, for example cloud-*: the scheduler "
+            "ignores them. Repeatable.",
             envvar="ROUTEQ_BRIDGED",
         ),
     ] = [],  # noqa: B006 - typer copies it
@@ -224,7 +256,7 @@ def scheduler(
         bool,
         typer.Option(
             "--standby",
-            help="While another scheduler holds --db, wait; take over when that has ended.",
+            help="Wait while another scheduler uses --db, and take over when that has ended.",
             envvar="ROUTEQ_STANDBY",
         ),
     ] = False,
@@ -232,17 +264,21 @@ def scheduler(
         bool,
         typer.Option(
             "--force",
-            help="Use --db although the bus has seen a newer copy of it: jobs may run again.",
+            help="Start although a newer copy of --db was in use: ended jobs may run again.",
         ),
     ] = False,
     app: Annotated[
         list[str],
-        typer.Option("--app", help="Module whose schedules it knows from the start."),
+        typer.Option(
+            "--app",
+            help="Module with schedules to register at the start. Repeatable. Without it, the "
+            "workers register theirs.",
+        ),
     ] = [],  # noqa: B006 - typer copies it
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="[host:]port on which Prometheus finds /metrics; host: 127.0.0.1.",
+            help="Serve /metrics for Prometheus: port, or host:port; default host: 127.0.0.1.",
             envvar="ROUTEQ_METRICS",
             callback=checked(read_place, "--metrics"),
         ),
@@ -258,7 +294,10 @@ def scheduler(
     url: Url = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Keep delayed, parked and failed jobs, and recover what dead workers held."""
+    """Run the scheduler: stores delayed, retried and failed jobs, recovers those of lost workers.
+
+    Run one per bus. Jobs that arrive while no worker is connected (parked) are stored, too.
+    """
     from routeq_mqtt.scheduler.options import SchedulerOptions
     from routeq_mqtt.scheduler.scheduler import Scheduler
 
@@ -302,56 +341,68 @@ def broker(
         ),
     ] = ["127.0.0.1:1883"],  # noqa: B006 - typer copies it
     ws_bind: Annotated[
-        list[str], typer.Option(help="Where to listen for websockets: host:port. Repeatable.")
+        list[str],
+        typer.Option(help="Where to listen for MQTT over websockets: host:port. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     ws_origin: Annotated[
         list[str],
-        typer.Option(help="Web pages that may connect: https://panel.example, or *. Repeatable."),
+        typer.Option(
+            help="Origin of web pages that may connect: https://panel.example, or * for "
+            "all. Repeatable."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     db: Annotated[
         Path | None,
         typer.Option(
-            help="SQLite file; without it a crash of the broker loses what it holds.",
+            help="SQLite file of the messages. Without it, a crash of the broker loses them.",
             callback=checked(is_in_a_folder, "--db"),
         ),
     ] = None,
     tls_cert: Annotated[
-        Path | None, typer.Option(help="PEM file of the broker's certificate: encrypt everything.")
+        Path | None,
+        typer.Option(help="PEM file of the broker's certificate: all listeners use TLS."),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="PEM file of its key; default: in the same file.")
+        Path | None,
+        typer.Option(help="PEM file of its private key; default: the key is in --tls-cert."),
     ] = None,
     client_ca: Annotated[
         Path | None,
         typer.Option(
-            help="Clients must show a certificate of this authority; its common name is the user."
+            help="PEM file of a CA: clients must present a certificate signed by it; its common "
+            "name is the user name."
         ),
     ] = None,
     users: Annotated[
         list[Path],
-        typer.Option(help="Who may connect: a file as mosquitto_passwd makes it. Repeatable."),
+        typer.Option(
+            help="Password file, made with mosquitto_passwd. Without it, anyone may "
+            "connect. Repeatable."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     acl: Annotated[
         list[Path],
-        typer.Option(help="Who may read and write what: mosquitto's acl_file. Repeatable."),
+        typer.Option(help="Access rules, in the format of mosquitto's acl_file. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     limit: Annotated[
         list[str],
-        typer.Option(help="A limit of docs/broker.md: connections=500. Repeatable."),
+        typer.Option(
+            help="Change a limit: connections=500; an unknown name lists all. Repeatable."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     namespace: Annotated[
         list[str],
         typer.Option(
-            help="A bus that it serves beside the one without a namespace. Repeatable.",
+            help="Also serve the bus of this namespace. Repeatable.",
             envvar="ROUTEQ_NAMESPACE",
         ),
     ] = [],  # noqa: B006 - typer copies it
     log_level: LogLevel = "info",
 ) -> None:
-    """Run the embedded broker, which shares $queue/<name> among workers itself.
+    """Run the embedded MQTT broker.
 
-    SIGHUP reads users, access rules and certificates again, and no connection ends; in a terminal
-    it stops the broker, as Ctrl-C does.
+    SIGHUP reloads users, access rules and certificates and keeps all connections; if the broker
+    runs in a terminal, SIGHUP stops it, as Ctrl-C does.
     """
     set_up_logging(log_level)
     with needs_broker():

@@ -72,7 +72,7 @@ def up(
         list[str],
         typer.Option("--queue", "-q", help="Comma-separated queues, highest priority first."),
     ] = ["default"],  # noqa: B006 - typer copies it
-    concurrency: Annotated[int, typer.Option(help="Jobs that run at once.")] = 10,
+    concurrency: Annotated[int, typer.Option(help="Jobs that run at the same time.")] = 10,
     app: App = [],  # noqa: B006 - typer copies it
     trigger: Triggers = [],  # noqa: B006 - typer copies it
     bind: Annotated[
@@ -81,7 +81,7 @@ def up(
     db_folder: Annotated[
         Path,
         typer.Option(
-            help="Folder of broker.db and routeq.db.",
+            help="Folder for broker.db and routeq.db.",
             callback=checked(is_folder, "--db-folder"),
         ),
     ] = Path(),
@@ -89,12 +89,12 @@ def up(
         bool, typer.Option("--dashboard", help="Serve the web dashboard, too.")
     ] = False,
     dashboard_bind: Annotated[
-        str, typer.Option(help="Address and port of its page.", envvar="ROUTEQ_DASHBOARD_BIND")
+        str, typer.Option(help="Address and port of the dashboard.", envvar="ROUTEQ_DASHBOARD_BIND")
     ] = BIND,
     log_jobs: LogJobs = True,
     log_level: LogLevel = "info",
 ) -> None:
-    """Run broker, scheduler and worker in one process, for a small gateway."""
+    """Run broker, scheduler and worker in one process: for development and small machines."""
     set_up_logging(log_level)
     with needs_broker():
         from routeq_mqtt.embedded import make_broker

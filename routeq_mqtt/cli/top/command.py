@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 def top(
-    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show the numbers once and exit.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
