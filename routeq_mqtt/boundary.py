@@ -75,7 +75,7 @@ def text_of(error: BaseException) -> str:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group, however nested, at most 100; one that is no group is its own."""
+    """The exceptions of a group, however nested, 100 at most; a plain one gives itself."""
     pending, left = [error], _MOST_LEAVES
     while pending and left:
         one = pending.pop()

@@ -217,8 +217,8 @@ def make_broker(
         limits: names and values of `Limits`, as text.
 
     Raises:
-        ConfigurationError: `bind` is no address, a limit or a namespace makes no sense, or a file
-            of `access` cannot be used.
+        ConfigurationError: `bind` is not an address, a limit or a namespace makes no sense, or a
+            file of `access` cannot be used.
     """
     topics = topics or Topics()
     access = access or Access()

@@ -4,17 +4,17 @@
     ├── ConfigurationError      a setting, an option or a class is wrong
     │   ├── DuplicateJobName    two job classes claim one wire name
     │   └── StaleDatabase       a scheduler's database is an older copy of the one in use
-    ├── PackingError            a value in a job's data cannot travel
+    ├── PackingError            a value in a job's data cannot be sent
     │   └── PayloadTooLarge     the envelope is larger than the limit
-    ├── UnreadableMessage       bytes that are no envelope; kept as a failed record
+    ├── UnreadableMessage       bytes that are not an envelope; kept as a failed record
     │   ├── UnsupportedVersion  an envelope of a later format version
-    │   └── RefusedJob          its signature or its encryption is not what it must be
+    │   └── RefusedJob          a wrong or missing signature, or an unknown encryption key
     ├── UnknownJob              no class is registered under this name
-    ├── ConnectionFailed        the broker could not be reached or refused us
-    │   └── ConnectionLost      the connection ended before the answer came
-    ├── NoConsumer         no worker, scheduler or embedded broker would keep the job
+    ├── ConnectionFailed        the broker could not be reached, or refused the connection
+    │   └── ConnectionLost      the connection ended before the answer arrived
+    ├── NoConsumer              no worker, scheduler or embedded broker would keep the job
     ├── PublishRefused          the broker refused the message: access control, size or quota
-    ├── NoScheduler             what was asked for needs a scheduler, and none answers
+    ├── NoScheduler             the request needs a scheduler, and none answers
     ├── SchedulerRunning        a second scheduler was started on one bus
     ├── TaskEnded               a background task of a worker or scheduler ended by itself
     ├── OutboxFull              the outbox has reached its limit; nothing was kept
@@ -22,17 +22,17 @@
     ├── JobProcessDied          the process that ran a job ended before the job did
     ├── DispatchTimeout         the broker did not acknowledge in time; the job may or may not run
     ├── RequestFailed           the scheduler answered a request with an error
-    └── NoResult                a job is done, and what it returned was not kept
+    └── NoResult                a job is done, but its result was not stored
         ├── JobFailed           it became a failed record
         ├── JobCancelled        it was cancelled
         └── ResultTimeout       it has not ended in time
 
-    JobControl                  what a job raises to steer its own fate (not an error)
-    ├── Retry                   run me again, later
-    ├── Release                 the same, and this run does not count
-    └── Fail                    record me as failed, no more tries
+    JobControl                  raised by a job to control its outcome (not an error)
+    ├── Retry                   run the job again later
+    ├── Release                 the same, and this attempt does not count
+    └── Fail                    record the job as failed, without further attempts
 
-A job that overruns its `timeout` ends with the built-in ``TimeoutError``.
+A job that exceeds its `timeout` ends with the built-in ``TimeoutError``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StaleDatabase(ConfigurationError):
 
 
 class PackingError(RouteqError):
-    """A value in a job's data cannot travel; names the attribute."""
+    """A value in a job's data cannot be sent; names the attribute."""
 
 
 class PayloadTooLarge(PackingError):
@@ -63,7 +63,7 @@ class PayloadTooLarge(PackingError):
 
 
 class UnreadableMessage(RouteqError):
-    """The bytes are no envelope. The reader keeps such a message as a failed record."""
+    """The bytes are not an envelope. The reader keeps such a message as a failed record."""
 
 
 class UnsupportedVersion(UnreadableMessage):
@@ -83,11 +83,11 @@ class ConnectionFailed(RouteqError):
 
 
 class ConnectionLost(ConnectionFailed):
-    """The connection ended before the answer came; the message may have arrived."""
+    """The connection ended before the answer arrived; the message may have been received."""
 
 
 class NoConsumer(RouteqError):
-    """No worker, no scheduler and no embedded broker would keep the job: nothing was sent."""
+    """No worker, scheduler or embedded broker is connected to keep the job: nothing was sent."""
 
 
 class PublishRefused(RouteqError):
@@ -104,7 +104,7 @@ class PublishRefused(RouteqError):
 
 
 class NoScheduler(RouteqError):
-    """What was asked for needs a scheduler, and none has ever run on this bus."""
+    """The request needs a scheduler, and none has run on this bus or none answers."""
 
 
 class SchedulerRunning(RouteqError):
@@ -136,7 +136,7 @@ class RequestFailed(RouteqError):
 
 
 class NoResult(RouteqError):
-    """A job is done, and what it returned was not kept: set `result_ttl`."""
+    """A job is done, but its result was not stored: set `result_ttl`."""
 
 
 class JobFailed(NoResult):

@@ -160,7 +160,7 @@ def test_a_line_of_an_env_file_that_is_none_is_named_and_not_shown(
         ),
         (b"X=1\n[build-system]\n", "line 2 is no NAME=value"),
         (b"root:hunter2:19000:0:99999:7:::\n", "line 1 is no NAME=value"),
-        (b"\x7fELF\x02\x01\x00\xd0", "is no text; name a file of lines such as ROUTEQ_URL="),
+        (b"\x7fELF\x02\x01\x00\xd0", "is not text; name a file of lines such as ROUTEQ_URL="),
     ],
 )
 def test_a_file_that_is_plainly_no_env_file_is_refused_and_not_shown(

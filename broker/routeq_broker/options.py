@@ -65,7 +65,7 @@ class Limits:
             if name not in names:
                 raise ValueError(f"{name}={text} is not known; there are {', '.join(names)}")
             if not re.fullmatch("[0-9]{1,12}", text):
-                raise ValueError(f"{name}={text} is no number; write {name}=1000")
+                raise ValueError(f"{name}={text} is not a number; write {name}=1000")
             values[name] = int(text)
         return cls(**values)
 

@@ -48,18 +48,18 @@ class Bus(Connected, Batches, Controls, Devices, Managed, Outcomes):
 
     ``async with Bus("mqtt://user:password@host:1883") as bus: await bus.dispatch(job)``
 
-    It connects on first use, and again by itself whenever the connection is lost. One bus belongs
-    to one event loop; many tasks may use it at once.
+    It connects on first use and reconnects when the connection is lost. A bus belongs to one event
+    loop, in which any number of tasks may use it.
 
     Args:
         url: of the broker; default: that of `settings`, ``ROUTEQ_URL``, else ``mqtt://127.0.0.1:1883``.
-        settings: everything else; default: from the environment.
-        transport: how to reach the broker; default: over a socket.
-        topics: the topics of the bus.
-        clock: where time comes from.
-        outbox: a file where jobs wait until the broker can be reached: `dispatch` returns once a
-            job is there, and raises nothing that has to do with the broker. A path, or
-            `OutboxOptions`; default ``ROUTEQ_OUTBOX``, else none.
+        settings: all other settings; default: from the environment.
+        transport: connects to the broker; default: over a socket. For tests.
+        topics: names of the topics; default: those of the settings' namespace.
+        clock: source of time; default: the system's clock. For tests.
+        outbox: a file that keeps jobs while the broker is unreachable: `dispatch` returns when the
+            job is in the file, and never raises because of the broker. A path or `OutboxOptions`;
+            default ``ROUTEQ_OUTBOX``, else none.
     """
 
     @overload
@@ -84,37 +84,39 @@ class Bus(Connected, Batches, Controls, Devices, Managed, Outcomes):
         confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> JobHandle[Any]:
-        """Send a job; returns its handle once somebody holds it.
+        """Send a job, and return its handle once the broker has acknowledged it.
 
-        One whose class says `unique_for`, `debounce_for` or `throttle_for` is admitted by the
-        scheduler; then the id may be that of the job that is there already.
+        If its class sets `unique_for`, `debounce_for` or `throttle_for`, the scheduler decides
+        whether it is added; the handle may then be that of the identical job that it already has.
 
         Args:
-            job: what to run.
-            queue: default: its class's.
-            to: the device that is to run it: a worker's `--name`. The scheduler stores it, and
-                holds it until that worker is there.
-            delay: seconds until it runs, counted from when the scheduler gets it; with an outbox
-                from now, since the scheduler may get it much later.
+            job: an instance of a subclass of `Job`.
+            queue: default: the queue of its class.
+            to: the device that runs it: the `--name` of a worker. The scheduler stores the job
+                until that worker is online.
+            delay: seconds until it runs, counted from its arrival at the scheduler; with an outbox,
+                from now.
             run_at: when it runs: a datetime (naive: local time) or UTC epoch seconds.
-            expires_at: when it is too late to run it; then it becomes a failed record.
-            headers: travel with the job.
-            confirm: "broker" (default): the broker has it. "stored": the scheduler has committed it
-                to disk, and keeps it until its outcome is known. With an outbox: who must have it
-                before it leaves the outbox; default: the outbox's own.
-            timeout: seconds; default: the settings'. An outbox has none, it waits for the disk.
-            result_ttl: seconds for which what `handle` returns is kept; default: its class's.
+            expires_at: after this time it is not run, but becomes a failed record: a datetime or
+                UTC epoch seconds.
+            headers: a map that travels with the job.
+            confirm: "broker" (default): return when the broker has the job. "stored": return when
+                the scheduler has committed it to disk. With an outbox: what is needed before the
+                job leaves the outbox; default: the outbox's own `confirm`.
+            timeout: seconds; default: that of the settings, 10. Ignored with an outbox.
+            result_ttl: seconds for which the return value of `handle` is kept; default: that of its
+                class.
 
         Raises:
-            TypeError: it is no job.
-            PackingError: an attribute cannot travel, or the job is too large; nothing was sent.
-            NoConsumer: no worker, scheduler or embedded broker is there; nothing was sent.
-            NoScheduler: the job is delayed or to be stored, and no scheduler has ever run here.
+            TypeError: it is not a job.
+            PackingError: an attribute cannot be sent, or the job is too large; nothing was sent.
+            NoConsumer: no worker, scheduler or embedded broker is connected; nothing was sent.
+            NoScheduler: the job is delayed or must be stored, and no scheduler has run on this bus.
             ConnectionFailed: the broker was not reached in time; nothing was sent.
-            PublishRefused: the broker does not let us send it.
-            DispatchTimeout: it did not acknowledge in time; the job may run.
-            OutboxFull, OutboxUnavailable: the outbox cannot keep it. With an outbox only these and
-                PackingError are raised.
+            PublishRefused: the broker refused the message.
+            DispatchTimeout: there was no acknowledgement in time; the job may run all the same.
+            OutboxFull, OutboxUnavailable: the outbox cannot keep the job. With an outbox, only
+                these and PackingError are raised.
         """
         if not isinstance(job, Job):
             raise TypeError(no_job(job))
@@ -167,7 +169,7 @@ class Bus(Connected, Batches, Controls, Devices, Managed, Outcomes):
         confirm: Confirm | None = None,
         timeout: float | None = None,
     ) -> JobHandle[Any]:
-        """Send a job by its wire name, where its class is not at hand; see `dispatch`."""
+        """Send a job by its wire name, without importing its class; see `dispatch`."""
         check_confirm(confirm)
         where = _queue_of(to, queue) if to is not None else queue or "default"
         if to is None:

@@ -230,7 +230,7 @@ def pairs(values: list[str], flag: str) -> dict[str, str]:
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or not key:
-            raise ConfigurationError(f"{flag}={value!r} is no key=value; write {flag} site=north")
+            raise ConfigurationError(f"{flag}={value!r} is not key=value; write {flag} site=north")
         found[key] = text
     return found
 

@@ -134,7 +134,7 @@ def read_bind(bind: str) -> tuple[str, int]:
     host, colon, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigurationError(f"--bind={bind!r} is no host:port; write --bind 127.0.0.1:8080")
+        raise ConfigurationError(f"--bind={bind!r} is not host:port; write --bind 127.0.0.1:8080")
     return host, int(port)
 
 

@@ -43,7 +43,7 @@ def dispatch_on_commit(
         **options: as those of `Bus.dispatch`.
 
     Raises:
-        TypeError: it is no job.
+        TypeError: it is not a job.
         PackingError: an attribute cannot travel.
         ConfigurationError: called in a coroutine, which it would block.
     """

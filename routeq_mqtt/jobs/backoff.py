@@ -27,7 +27,7 @@ class Exponential:
         random: where the jitter comes from: a function that returns 0 to 1.
 
     Raises:
-        ConfigurationError: a value is no number or too small.
+        ConfigurationError: a value is not a number or too small.
     """
 
     base: float = 1.0

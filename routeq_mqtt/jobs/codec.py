@@ -47,7 +47,7 @@ def to_envelope(
         headers: travel along, with what the present context gives; see `job.context`.
 
     Raises:
-        TypeError: it is no job.
+        TypeError: it is not a job.
         ConfigurationError: an option that was set on this one job is wrong.
     """
     if not isinstance(job, Job):

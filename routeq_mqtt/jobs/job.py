@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field, Field))
 class Job:
-    """A unit of work that travels over MQTT.
+    """A unit of work: its data, and `handle`, which a worker calls.
 
-    Annotate its data, and a keyword constructor is made::
+    Annotate the data as fields; the constructor takes them as keyword arguments::
 
         class SendEmail(Job, queue="emails"):
             to: str
@@ -63,60 +63,62 @@ class Job:
             async def handle(self) -> None:
                 await send(self.to, self.subject)
 
-    Or define ``__init__`` without arguments and set public attributes afterwards. Every subclass is
-    registered under its wire name when it is defined; one with ``abstract = True`` in its own body
-    is a base for others and is not.
+    Or define ``__init__`` without arguments and set public attributes afterwards. Defining a
+    subclass registers it under its wire name, unless ``abstract = True`` stands in its body: then
+    it is only a base for other classes.
 
     Options are class keywords, ``class SendEmail(Job, queue="emails", max_tries=5)``, or class
-    attributes without an annotation, ``queue = "emails"``. Where a field has the name of an option
-    (``queue: str``), the option is a class keyword.
+    attributes without an annotation, ``queue = "emails"``. If a field has the name of an option
+    (``queue: str``), give the option as a class keyword.
 
     Options:
-        queue: where it goes; default "default".
-        max_tries: attempts at most; default 3.
+        queue: the queue that it is dispatched to; default "default".
+        max_tries: maximum number of attempts; default 3.
         timeout: seconds that one attempt may take; default 60; 0 or None: no limit.
         retry_after: seconds before the next attempt; default 0.
-        backoff: instead of `retry_after`: seconds, a list of seconds (one for each further attempt,
-            the last one repeats), or `Exponential`.
-        retry_until: seconds after its dispatch; no further attempt begins later. Without a
-            `max_tries` of its own, such a class is tried as often as fits; default None.
-        max_exceptions: errors at most, whatever `max_tries` says: for jobs that often ask for a
-            `Retry`, which does not count; default None.
-        fail_on_timeout: whether a run that takes longer than `timeout` is the last; default False.
-        dont_retry_on: errors after which a retry is pointless; default ().
-        result_ttl: seconds for which what `handle` returns is kept for `JobHandle.result`; default
-            0: it is not.
-        executor: "worker": `handle` runs in the worker, a plain function in a thread of it;
-            "process": in a process of its own, for work that computes or may crash: its timeout
-            kills the process. Default "worker".
-        unique_for: seconds for which no other job with its `unique_key` is taken in; default None.
-        unique_until: "finished": or until this one is over, which is the default; "started": or
-            until it has begun to run.
-        debounce_for: seconds that it waits for another one with its `unique_key`, whose data then
-            take the place of its own and wait anew; default None.
-        throttle_for: seconds for which no other job with its `unique_key` is taken in, also after
-            this one is over; default None.
+        backoff: replaces `retry_after`: seconds, a list of seconds (one for each further attempt,
+            the last one repeats), or `Exponential`; default None.
+        retry_until: seconds after the dispatch; no attempt starts later. A class that sets it and
+            no `max_tries` is retried as often as fits into that time; default None.
+        max_exceptions: maximum number of errors, in addition to `max_tries`. A `Retry` counts as
+            an attempt, but not as an error; default None: no limit.
+        fail_on_timeout: an attempt that exceeds `timeout` is the last one; default False.
+        dont_retry_on: exceptions after which the job is not retried; default ().
+        result_ttl: seconds for which the return value of `handle` is kept for `JobHandle.result`;
+            default 0: it is not kept.
+        executor: "worker": `handle` runs in the worker, a plain function in a thread; "process":
+            in a process of its own, for code that is CPU-bound or may crash, and a timeout kills
+            the process; default "worker".
+        unique_for: seconds for which other jobs with the same `unique_key` are dropped; default
+            None.
+        unique_until: what ends `unique_for` early: "finished": the end of this job; "started": its
+            start; default "finished".
+        debounce_for: seconds to wait before it runs; another job with the same `unique_key`
+            replaces its data and restarts the wait; default None.
+        throttle_for: seconds for which other jobs with the same `unique_key` are dropped, also
+            after this one has ended; default None.
         rate_limit: (count, seconds): token bucket. At most `count` jobs with the same `rate_key`
             start per `seconds`; bursts up to `count`; default None.
-        concurrency_limit: jobs with its `concurrency_key` that run at once, over all workers.
+        concurrency_limit: maximum number of jobs with the same `concurrency_key` that run at the
+            same time, over all workers; default None: no limit.
         without_overlapping: the same as ``concurrency_limit = 1``; default False.
-        across_queues: its `unique_key`, `rate_key` and `concurrency_key` count on all queues, not
-            on its own alone; default False.
-        overrides: how far one job's own options may go beyond those of the class; default
-            ``Overrides()``; None: they are ignored.
-        name: the wire name; default: the class's name.
-        middleware: coroutine functions around `handle`, outermost first; default none.
+        across_queues: `unique_key`, `rate_key` and `concurrency_key` apply across all queues, not
+            within one; default False.
+        overrides: bounds for options that a single job sets itself; default ``Overrides()``; None:
+            such options are ignored.
+        name: the wire name; default: the name of the class.
+        middleware: coroutine functions around `handle`, outermost first; default ().
 
     Attributes:
-        job_id: its id; None before it was dispatched.
-        attempts: which attempt this is, from 1.
-        headers: what travels with it.
-        batch_id: the batch that it is part of; None: of none.
+        job_id: its id; None before the dispatch.
+        attempts: number of the current attempt, from 1.
+        headers: a map that travels beside the data; default None.
+        batch_id: the batch that it belongs to, or None.
 
     Raises:
-        ConfigurationError: where a subclass is defined: an option is wrong or misspelt, a field
-            has the name of something that every job has, or it has no `handle`.
-        DuplicateJobName: where a subclass is defined: another class has its wire name.
+        ConfigurationError: when a subclass is defined: an option is invalid or misspelt, a field
+            has a reserved name, or there is no `handle`.
+        DuplicateJobName: when a subclass is defined: another class has the same wire name.
     """
 
     # A field may have the name of these: to type checkers they may be anything.
@@ -216,67 +218,70 @@ class Job:
             fill(self, self._shape.fields, {})
 
     def handle(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, ARG002, RUF100
-        """Do the work: a coroutine function, or a plain one, which then runs in a thread.
+        """Do the work: a coroutine function, or a plain function, which runs in a thread.
 
-        What it returns is kept where the job has a `result_ttl`.
+        The return value is kept for `result_ttl` seconds.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define handle()")
 
     if TYPE_CHECKING:
 
         def failed(self, error: BaseException) -> Any:  # noqa: ANN401 - awaited or not
-            """Called once, when no more tries are left: a coroutine function, or a plain one."""
+            """Called once, after the last attempt: a coroutine function or a plain one."""
 
     else:
 
         async def failed(self, error: BaseException) -> None:
-            """Called once, when no more tries are left: a coroutine function, or a plain one."""
+            """Called once, after the last attempt: a coroutine function or a plain one."""
 
     def release(self, delay: float = 0.0) -> NoReturn:
-        """End this run now and run again in `delay` seconds; this one does not count.
+        """End this run and run the job again in `delay` seconds; this attempt does not count.
+
+        Args:
+            delay: seconds; default 0.
 
         Raises:
-            Release: always; let it pass.
+            Release: always; do not catch it.
         """
         raise Release(delay)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the work is: seen by `JobHandle.status` and on ``routeq/events/<queue>``.
+        """Report progress, for `JobHandle.status` and ``routeq/events/<queue>``.
 
-        May be called as often as you like, from threads too: the latest word is told a few times
-        a second. Outside of a worker it does nothing.
+        Call it as often as you like, also from threads: the latest call is published a few times
+        a second. Outside a worker it does nothing.
 
         Args:
-            done: of the work, in whatever unit.
-            total: all of the work; default: unknown.
-            note: for people; 500 characters of it are told.
+            done: how much of the work is done, in any unit.
+            total: all of the work, in the same unit; default: unknown.
+            note: a text for people; cut after 500 characters.
 
         Raises:
-            ConfigurationError: one of them is no finite number, or the note is no text.
+            ConfigurationError: `done` or `total` is not a finite number, or `note` is not text.
         """
         check_progress(type(self).__name__, done, total, note)
         if self._report is not None:
             self._report(done, total, note[:_LONGEST_NOTE])
 
     def unique_key(self) -> str | int:
-        """What a job has in common with those that it excludes; default: all of its data."""
+        """Jobs with the same key count as identical (`unique_for` …); default: made of all data."""
         return default_key(self)
 
     def rate_key(self) -> str | int:
-        """What a job shares its `rate_limit` with, of any class; default: its class's name."""
+        """Jobs with the same key, of any class, share a `rate_limit`; default: the wire name."""
         return name_of(type(self))
 
     def concurrency_key(self) -> str | int:
-        """What a job shares its `concurrency_limit` with, of any class; default: as `rate_key`."""
+        """Jobs with the same key, of any class, share their slots; default: the wire name."""
         return name_of(type(self))
 
     def with_options(self, **options: Unpack[OneJobOptions]) -> Self:
-        """Set options of this one job; returns the job, to be dispatched.
+        """Set options of this one job, and return the job.
 
         ``await dispatch(Remind(whom="Ada").with_options(max_tries=10))``
 
         Raises:
-            ConfigurationError: one of them is wrong, or is for a class only.
+            ConfigurationError: an option is invalid, or can only be set on a class.
         """
         where = type(self).__name__
         for option, value in options.items():
@@ -324,7 +329,7 @@ def no_job(what: object) -> str:
         fix = f"; make one: {what.__name__}(…)"
     elif isinstance(getattr(what, "job_class", None), type):
         fix = f"; of a function: {getattr(what, '__name__', 'it')}.job(…)"
-    return f"{shown(what)} is no job; pass an instance of a subclass of Job{fix}"
+    return f"{shown(what)} is not a job; pass an instance of a subclass of Job{fix}"
 
 
 def checked_class(where: str, what: object) -> type[Job]:
@@ -342,7 +347,7 @@ def checked_class(where: str, what: object) -> type[Job]:
 
 
 def is_planned(job_class: type[Job]) -> bool:
-    """Whether the scheduler has to admit jobs of a class; what is no job class is not planned."""
+    """Whether the scheduler has to admit jobs of a class; False for anything else."""
     return bool(getattr(job_class, "_planned", False))
 
 

@@ -118,5 +118,5 @@ def check_own(where: str, option: str, value: object) -> None:
         )
     if option not in OPTIONS:
         check_keywords(where, [option])
-        raise ConfigurationError(f"{where}: {option}={shown(value)} is no option of a job")
+        raise ConfigurationError(f"{where}: {option}={shown(value)} is not an option of a job")
     check_option(where, option, value)

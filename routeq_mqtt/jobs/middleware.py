@@ -32,7 +32,7 @@ def middleware(function: _M) -> _M:
     ends the job as done, without running it.
 
     Raises:
-        ConfigurationError: it is no coroutine function of a job and a handler.
+        ConfigurationError: it is not a coroutine function of a job and a handler.
     """
     check_middleware("middleware", function)
     if function not in _global:

@@ -250,13 +250,14 @@ def check_spelling(where: str, constants: Iterable[tuple[str, object]]) -> None:
     for name, value in constants:
         if name in _AT_DISPATCH and type(value) in {int, float}:
             raise ConfigurationError(
-                f"{where}: {name}={shown(value)} is no option of a job class; say it elsewhere: "
+                f"{where}: {name}={shown(value)} is not an option of a job class; say it "
+                f"elsewhere: "
                 f"{_AT_DISPATCH[name]} (an attribute of your own: annotate it as ClassVar)"
             )
         meant = _meant(name)
         if meant is not None and type(value) in _VALUES[meant]:
             raise ConfigurationError(
-                f"{where}: {name}={shown(value)} is no option of a job; did you mean {meant}? "
+                f"{where}: {name}={shown(value)} is not an option of a job; did you mean {meant}? "
                 "(an attribute of your own: annotate it as ClassVar)"
             )
 
@@ -270,12 +271,13 @@ def check_keywords(where: str, keywords: Iterable[str]) -> None:
     for name in keywords:
         if name in _AT_DISPATCH:
             raise ConfigurationError(
-                f"{where}: {name}=… is no option of a job; say it elsewhere: {_AT_DISPATCH[name]}"
+                f"{where}: {name}=… is not an option of a job; say it elsewhere: "
+                f"{_AT_DISPATCH[name]}"
             )
         meant = _meant(name)
         if meant is not None:
             raise ConfigurationError(
-                f"{where}: {name}=… is no option of a job; did you mean {meant}?"
+                f"{where}: {name}=… is not an option of a job; did you mean {meant}?"
             )
 
 

@@ -167,7 +167,8 @@ def cron(
     """
     if not isinstance(expression, str):
         raise ConfigurationError(
-            f'cron: {shown(expression)} is no expression; write for example @cron("0 3 * * *")'
+            f"cron: {shown(expression)} is not a cron expression; "
+            'write for example @cron("0 3 * * *")'
         )
     return lambda job_class: _add(
         job_class, name, {"cron": expression, "timezone": timezone, "missed": missed}
@@ -178,7 +179,7 @@ def _add(decorated: _J, name: str | None, how: dict[str, Any]) -> _J:
     job_class = job_class_of(decorated)
     if not (isinstance(job_class, type) and issubclass(job_class, Job)):
         raise ConfigurationError(
-            f"schedule: {shown(job_class)} is no job class; put the decorator above a class of "
+            f"schedule: {shown(job_class)} is not a job class; put the decorator above a class of "
             "Job, or above @job"
         )
     needed = [field for field, spec in shape_of(job_class).fields.items() if spec.make is None]

@@ -93,7 +93,7 @@ class OutboxFile:
 
     Raises:
         ConfigurationError: it cannot be made there, or is of a later version.
-        OutboxUnavailable: it is no SQLite file, or damaged; it is left as it is.
+        OutboxUnavailable: it is not a SQLite file, or damaged; it is left as it is.
     """
 
     def __init__(self, options: OutboxOptions) -> None:

@@ -60,7 +60,7 @@ def _pairs(text: str, where: str) -> list[tuple[str, str]]:
         name, _, secret = part.strip().partition(":")
         if not _NAME.fullmatch(name) or not secret:
             raise ConfigurationError(
-                f"{where}: entry {number} is no key; write name:secret, several with commas "
+                f"{where}: entry {number} is not a key; write name:secret, several with commas "
                 "between them, the newest first"
             )
         if any(name == other for other, _ in pairs):

@@ -70,7 +70,7 @@ def _read(path: Path) -> list[Binding]:
         with path.open() as stream:
             return list(parse_stream(stream))
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{what} is no text; {_FIX}") from None
+        raise ConfigurationError(f"{what} is not text; {_FIX}") from None
     except OSError as error:
         raise ConfigurationError(f"{what} cannot be read: {error}") from None
 

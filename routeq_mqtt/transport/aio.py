@@ -204,7 +204,7 @@ class _Client(aiomqtt.Client):
         for future in futures:
             if not future.done():
                 future.set_exception(answer)
-                future.exception()  # nobody may be waiting, and that is no error
+                future.exception()  # nobody may be waiting, and that is not an error
         for batch, _ in self._batched.values():
             batch.end()
         self._in_flight.clear()

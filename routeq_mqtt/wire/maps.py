@@ -14,7 +14,7 @@ _SPACE = b" \t\r\n"
 
 
 def is_json(payload: bytes) -> bool:
-    """Whether a message is a JSON object: its first character that is no white space is ``{``."""
+    """Whether a message is a JSON object: its first character that is not white space is ``{``."""
     # A map of msgpack begins with 0x80 or more, so only other messages are looked at twice.
     return payload[:1] < b"\x80" and payload.lstrip(_SPACE)[:1] == _JSON
 

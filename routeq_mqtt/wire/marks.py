@@ -27,5 +27,5 @@ def decode_mark(payload: bytes) -> int:
     """
     digits = payload[len(_PREFIX) :]
     if not is_mark(payload) or not digits.isdigit() or len(digits) > _DIGITS:
-        raise UnreadableMessage(f"{shown(payload)} is no mark")
+        raise UnreadableMessage(f"{shown(payload)} is not a mark")
     return int(digits)

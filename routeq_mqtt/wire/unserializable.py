@@ -41,7 +41,7 @@ def _refusal(value: object, depth: int) -> str | None:
     if depth > _DEEPEST:
         return "nested too deeply, or it contains itself"
     if isinstance(value, str):
-        return None if readable(value) == value else f"{shown(value)} is no valid Unicode"
+        return None if readable(value) == value else f"{shown(value)} is not valid Unicode"
     if value is None or isinstance(value, int):
         return None
     try:

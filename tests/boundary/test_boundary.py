@@ -78,7 +78,7 @@ async def test_what_a_run_raises_is_a_retry_or_a_record_with_that_error(cluster:
         records = await _records(cluster, bus, ids)
         await _all_slots_live(cluster, bus)
     wrong = []
-    # Python closes all coroutines on the way of this one: it is no attempt like others.
+    # Python closes all coroutines on the way of this one: it is not an attempt like others.
     assert records.pop(("Future", "GeneratorExit"))["reason"] == "exception"
     for (place, what), record in records.items():
         reason, attempts = "exception", 2

@@ -116,7 +116,7 @@ async def test_the_command_listens_in_many_places_and_reloads_on_sighup(tmp_path
     ("limits", "said"),
     [
         ({"conections": "5"}, "--limit conections=5 is not known; there are connections, "),
-        ({"connections": "many"}, "--limit connections=many is no number"),
+        ({"connections": "many"}, "--limit connections=many is not a number"),
         ({"connections": "0"}, "--limit connections=0 must be more than 0"),
     ],
 )
@@ -202,4 +202,5 @@ def test_a_limit_of_the_program_without_a_value_is_named(
     monkeypatch.setattr(sys, "argv", ["routeq_broker", "--limit", "connections"])
     with pytest.raises(SystemExit):
         main()
-    assert "--limit: connections= is no number; write connections=1000" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--limit: connections= is not a number; write connections=1000" in said

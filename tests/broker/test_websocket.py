@@ -276,5 +276,5 @@ def test_addresses(text: str, wanted: Address) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "a:b", "a:70000", "http://a:1:", "unix:", "a:²"])
 def test_what_is_no_address_is_named(text: str) -> None:
-    with pytest.raises(BrokerError, match="is no address; write it as"):
+    with pytest.raises(BrokerError, match="is not an address; write it as"):
         Address.parse(text)

@@ -169,7 +169,7 @@ async def test_with_a_password_it_listens_anywhere_and_prints_no_token() -> None
 
 @pytest.mark.parametrize("bind", ["", "8080", "host:", ":80", "host:x", "host:70000"])
 def test_a_bind_that_is_none_is_refused_by_its_value(bind: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no host:port"):
+    with pytest.raises(ConfigurationError, match="is not host:port"):
         read_bind(bind)
 
 

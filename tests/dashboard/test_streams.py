@@ -42,7 +42,7 @@ def streams(source: Source, clock: ManualClock) -> Streams:
 
 
 async def told(events: AsyncIterator[str]) -> dict[str, Any]:
-    """The next message that is no direction to the browser."""
+    """The next message that is not a direction to the browser."""
     async for event in events:
         if "data: {" in event and not event.startswith("event: poll"):
             message: dict[str, Any] = json.loads(event.partition("data: ")[2])

@@ -33,7 +33,7 @@ class Slow(Job):
 
 
 class Bounded(Job):
-    """Asks for a retry twice, which is no error; then raises."""
+    """Asks for a retry twice, which is not an error; then raises."""
 
     max_tries = 20
     max_exceptions = 2

@@ -190,7 +190,7 @@ async def test_a_broadcast_without_a_class_or_an_event_loop(cluster: Cluster) ->
         code, output = await cluster.cli("broadcast", "Install", "--where", "site=x")
         assert (code, "no device gets it: none that is known has these" in output) == (0, True)
         code, output = await cluster.cli("broadcast", "Install", "--rate", "ten")
-        assert (code, "--rate='ten' is no rate" in output) == (4, True)
+        assert (code, "--rate='ten' is not a rate" in output) == (4, True)
 
         def program() -> str:
             with SyncBus(settings=Settings(url=cluster.url)) as blocking:

@@ -105,7 +105,7 @@ def test_two_bases_give_their_fields_both() -> None:
         user: int
 
     class Plain:
-        helper = "a mixin that is no job"
+        helper = "a mixin that is not a job"
 
     class Both(Plain, WithUser):
         what: str
@@ -171,7 +171,7 @@ def test_what_cannot_travel_fails_with_the_attributes_name() -> None:
 
 
 def test_what_is_no_job_is_refused() -> None:
-    with pytest.raises(TypeError, match="is no job; pass an instance of a subclass of Job"):
+    with pytest.raises(TypeError, match="is not a job; pass an instance of a subclass of Job"):
         to_envelope(Mail, now=1.0)  # type: ignore[arg-type]
 
 

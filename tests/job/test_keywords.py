@@ -82,7 +82,7 @@ def test_one_job_has_options_of_its_own_behind_its_fields() -> None:
         ({"rate_limit": (1, 1)}, "cannot be set on one job"),
         ({"backoff": Exponential()}, "cannot be set on one job"),
         ({"max_trys": 3}, "did you mean max_tries"),
-        ({"colour": 3}, "colour=3 is no option"),
+        ({"colour": 3}, "colour=3 is not an option"),
         ({"backoff": 1, "retry_after": 1}, "keep one of them"),
     ],
 )

@@ -51,7 +51,7 @@ def test_the_same_travels_either_way(make: Any, queue: str | None) -> None:
 def test_what_cannot_travel_is_named() -> None:
     with pytest.raises(PackingError, match="to"):
         pack_job(Packed(to=object()), now=1.0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="no job"):
+    with pytest.raises(TypeError, match="is not a job"):
         pack_job("a text", now=1.0)  # type: ignore[arg-type]
     wrong = Packed(to="a")
     wrong.max_tries = 0

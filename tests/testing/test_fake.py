@@ -161,7 +161,7 @@ async def test_a_job_must_pack_as_for_the_real_bus() -> None:
             await dispatch(holding(object()))
         with pytest.raises(PayloadTooLarge, match="max_payload=1000"):
             await dispatch(holding("x" * 2_000))
-        with pytest.raises(TypeError, match="is no job"):
+        with pytest.raises(TypeError, match="is not a job"):
             await dispatch("Mail")  # type: ignore[call-overload]
         with pytest.raises(ConfigurationError, match="delay=-1"):
             await dispatch(Mail(to="ada"), delay=-1)

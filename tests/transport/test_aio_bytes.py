@@ -86,7 +86,7 @@ async def test_packets_may_be_split_anywhere(at: int) -> None:
 MALFORMED = {
     "a length of five bytes": b"\x30\xff\xff\xff\xff\xff\x01",
     "a topic past the end": b"\x32\x05\x00\x40abc",
-    "a topic that is no UTF-8": b"\x32\x07\x00\x02\xff\xfe\x00\x01\x00",
+    "a topic that is not UTF-8": b"\x32\x07\x00\x02\xff\xfe\x00\x01\x00",
     "properties past the end": b"\x32\x08\x00\x01t\x00\x01\x7fab",
     "no room for a packet id": b"\x32\x03\x00\x01t",
     "a PUBACK without a packet id": b"\x40\x00",

@@ -113,7 +113,7 @@ def test_decimals_keep_their_digits(text: str) -> None:
         ({"data": {"files": [1, 2, {"socket": object()}]}}, r"data\.files\[2\]\.socket: object"),
         ({"data": {"f": print}}, r"data\.f: builtin_function_or_method objects cannot travel"),
         ({"data": {(1, object()): 1}}, r"data, a key\[1\]: object objects cannot travel"),
-        ({"data": {"t": "\ud800"}}, r"data\.t: '\\ud800' is no valid Unicode"),
+        ({"data": {"t": "\ud800"}}, r"data\.t: '\\ud800' is not valid Unicode"),
         ({"x": 1j}, r"x: complex objects cannot travel; send numbers, text"),
     ],
 )

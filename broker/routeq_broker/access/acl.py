@@ -70,7 +70,7 @@ class Acl:
                 rule = _rule(rest)
                 if kind not in {"topic", "pattern"} or rule is None:
                     raise AccessFileBroken(
-                        f"{path}, line {number}: {line!r} is no rule; write it as "
+                        f"{path}, line {number}: {line!r} is not a rule; write it as "
                         "`user NAME`, `topic read|write|readwrite|deny FILTER` or `pattern …`"
                     )
                 rules = acl.patterns if kind == "pattern" else acl.users.setdefault(user, [])

@@ -181,7 +181,9 @@ class Publishing:
         if len(payload) <= 5 and payload.isdigit() and int(payload) <= _LARGEST_WINDOW:
             self._clients.set_window(session, int(payload))
         else:
-            log.warning("client=%s window=%r is no number", shown(session.client_id), payload[:20])
+            log.warning(
+                "client=%s window=%r is not a number", shown(session.client_id), payload[:20]
+            )
 
     def _answer(self, prefix: str, session: Session, question: bytes) -> None:
         self._router.answer(question, prefix)

@@ -13,7 +13,7 @@ _LONGEST_CONTROL = 125
 
 
 class WrongFrame(Exception):
-    """A client sent what is no frame for us; `code` goes into the close frame."""
+    """A client sent what is not a frame for us; `code` goes into the close frame."""
 
     def __init__(self, problem: str, code: int = _PROTOCOL_ERROR) -> None:
         super().__init__(problem)

@@ -66,7 +66,7 @@ class Address:
             rest = text
         host, colon, port = rest.rpartition(":")
         if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
-            raise BrokerError(f"bind={text!r} is no address; write it as 127.0.0.1:1883")
+            raise BrokerError(f"bind={text!r} is not an address; write it as 127.0.0.1:1883")
         return cls(host.strip("[]") or "127.0.0.1", int(port), websocket=websocket, tls=tls)
 
     @property

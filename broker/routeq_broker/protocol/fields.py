@@ -74,7 +74,7 @@ def decoded(raw: bytes) -> str:
     """The text of a UTF-8 string.
 
     Raises:
-        ProtocolError: it is no UTF-8, or holds U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2].
+        ProtocolError: it is not UTF-8, or holds U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2].
     """
     try:
         text = raw.decode()

@@ -147,15 +147,15 @@ def listed(where: str, jobs: Iterable[Job]) -> list[Job]:
 
 
 def check_jobs(where: str, jobs: Sequence[object]) -> None:
-    """Refuse what is no job; raises as `listed` does."""
+    """Refuse what is not a job; raises as `listed` does."""
     for job in jobs:
         if isinstance(job, list | tuple):
             raise ConfigurationError(
-                f"{where}: {shown(job)} is no job; name them one by one: *jobs"
+                f"{where}: {shown(job)} is not a job; name them one by one: *jobs"
             )
         if not isinstance(job, Job):
             fix = f"; make one: {job.__name__}(…)" if isinstance(job, type) else ""
-            raise ConfigurationError(f"{where}: {shown(job)} is no job{fix}")
+            raise ConfigurationError(f"{where}: {shown(job)} is not a job{fix}")
 
 
 async def add_jobs(

@@ -57,7 +57,13 @@ _FIX = "set result_ttl in its class, in seconds, or at its dispatch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a running job says of itself: `done` of `total`, and a note."""
+    """Progress that a running job has reported.
+
+    Attributes:
+        done: how much is done, in the unit that the job chose.
+        total: all of the work, in the same unit; None: unknown.
+        note: a text for people; default "".
+    """
 
     done: float
     total: float | None = None
@@ -66,18 +72,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
-    """Where a job is.
+    """The state of a job.
 
     Attributes:
-        state: "delayed" and "parked": in the scheduler; "held": there, for other jobs; "limited":
-            there, for its turn; "waiting": at the broker or in a worker; "running"; "done",
-            "failed", "cancelled": it has ended; "unknown": it is on the express lane, was never
-            seen, or ended long ago.
-        attempt: which attempt it is, where that is known.
-        worker: that runs it.
-        progress: of a running job that tells it.
-        reason, error: of a failed job; reason also of one that was cancelled with others: "with its
-            chain", "with its batch".
+        state: "delayed": not yet due; "parked": due, and no worker is free; "held": waits for other
+            jobs of its chain or batch; "limited": waits for its rate limit or slot; "waiting": at
+            the broker or in a worker; "running"; "done", "failed", "cancelled": it has ended;
+            "unknown": the scheduler has not seen it (express lane), or it ended long ago.
+        attempt: number of the attempt, from 1; None: unknown.
+        worker: id of the worker that runs it, or None.
+        progress: what the running job has reported, or None.
+        reason, error: why a job failed, or None; `reason` also says why one was cancelled with
+            others: "with its chain", "with its batch".
     """
 
     state: State
@@ -103,7 +109,7 @@ class _Asks(Protocol):
 
 
 class Handle:
-    """What all handles are: the id of a job, equal to that id as a text."""
+    """Base of all handles: holds the id of a job, and compares equal to that id as a string."""
 
     __slots__ = ("id",)
 
@@ -128,15 +134,15 @@ class Handle:
 
 
 class JobHandle(Handle, Generic[R]):
-    """A dispatched job: its id, and a way to ask what became of it.
+    """A dispatched job: its id, result, status, and a way to cancel it.
 
-    ``handle.id`` is what to keep, print or send; `Bus.handle` makes a handle of it again. A handle
-    compares equal to its id.
+    Store or send ``handle.id``; `Bus.handle` makes a handle of an id. A handle compares equal to
+    its id.
 
     Attributes:
         id: of the job.
-        job_class: whose `handle` says what a result is; None: unknown, it is as it travelled.
-        is_untold: its end is not reported unless it fails: nothing of it is kept.
+        job_class: its class, which gives results their type; None: results are plain data.
+        is_untold: no result will be stored for it, and its end is reported only if it fails.
     """
 
     __slots__ = ("_bus", "is_untold", "job_class")
@@ -148,10 +154,10 @@ class JobHandle(Handle, Generic[R]):
         self.is_untold: bool = False
 
     async def result(self, timeout: float | None = None) -> R:
-        """What `handle` returned, as soon as it has.
+        """Wait for the job to end, and return what `handle` returned.
 
         Args:
-            timeout: seconds to wait; default: as long as it takes.
+            timeout: seconds to wait; default None: no limit.
 
         Raises:
             JobFailed, JobCancelled, NoResult, ResultTimeout: as `Bus.result`.
@@ -160,11 +166,11 @@ class JobHandle(Handle, Generic[R]):
         return value
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
-        """Wait until the job has ended, however; see `Bus.wait`."""
+        """Wait until the job has ended, also if it failed or was cancelled; see `Bus.wait`."""
         return await self._bus.wait(self, timeout)
 
     async def status(self) -> JobStatus:
-        """Where the job is; see `Bus.status`."""
+        """Return the state of the job; see `Bus.status`."""
         return await self._bus.status(self)
 
     async def cancel(self) -> Fate:
@@ -173,7 +179,7 @@ class JobHandle(Handle, Generic[R]):
 
 
 class Outcomes:
-    """The part of a bus that asks what became of a job."""
+    """The part of a bus that asks for results and states of jobs."""
 
     @overload
     def handle(self: _Asks, job_id: str, job: IsFunction[R]) -> JobHandle[R]: ...
@@ -184,12 +190,12 @@ class Outcomes:
     @overload
     def handle(self: _Asks, job_id: str) -> JobHandle[Any]: ...
     def handle(self: _Asks, job_id: str, job: object = None) -> JobHandle[Any]:
-        """A handle of a job that was dispatched before, or elsewhere.
+        """Make a handle of a job that was dispatched earlier, or by another program.
 
         Args:
-            job_id: of the job.
-            job: its class, or a function that was decorated with `job`: results have the type
-                that it returns; default: they are as they travelled.
+            job_id: id of the job.
+            job: its class, or its function decorated with `job`, which gives results their type;
+                default None: results are plain data.
         """
         kind = None if job is None else checked_class("handle", job)
         return JobHandle(check_job_id(job_id, "handle"), self, kind)
@@ -199,26 +205,26 @@ class Outcomes:
     @overload
     async def result(self: _Asks, job_id: str | Handle, timeout: float | None = None) -> Any: ...  # noqa: ANN401
     async def result(self: _Asks, job_id: str | Handle, timeout: float | None = None) -> Any:
-        """What a job's `handle` returned, as soon as it has.
+        """Wait for a job to end, and return what its `handle` returned.
 
-        The scheduler pushes it; nothing polls. The job needs a `result_ttl`, in its class or at its
-        dispatch: seconds for which the result is kept.
+        The scheduler pushes the result; nothing is polled. It is kept for `result_ttl` seconds,
+        which the class or the dispatch must set.
 
         Args:
-            job_id: of the job, or its handle.
-            timeout: seconds to wait; default: as long as it takes.
+            job_id: id of the job, or its handle.
+            timeout: seconds to wait; default None: no limit.
 
         Raises:
-            JobFailed: it became a failed record; says why.
+            JobFailed: the job became a failed record; says why.
             JobCancelled: it was cancelled.
-            NoResult: it is done, and its result was not kept, or not for so long; or the job is so
-                old that nothing is known of it. Without a
-                timeout also at once, where a wait could have no end: a job that was dispatched here
-                without a `result_ttl`, and not with ``confirm="stored"``.
+            NoResult: it is done, but its result was not stored or has expired, or the job is
+                unknown. Without a timeout, this is raised at once for a job that was dispatched by
+                this bus without `result_ttl` and without ``confirm=""
+                    "stored"``: its end would not be reported.
             ResultTimeout: it has not ended in time.
-            NoScheduler: none has ever run on this bus.
-            RefusedJob: the result is sealed, and no key of this process opens it.
-            UnreadableMessage: the result is not what `handle` of this process says.
+            NoScheduler: no scheduler has run on this bus.
+            RefusedJob: the result is encrypted with a key that this process does not have.
+            UnreadableMessage: the result does not have the type that `handle` is annotated with.
         """
         name = check_job_id(str(job_id) if isinstance(job_id, Handle) else job_id, "result")
         check_timeout(timeout, "result")
@@ -227,14 +233,14 @@ class Outcomes:
         return value if kind is None else decoded_result(kind, value)
 
     async def wait(self: _Asks, job_id: str | Handle, timeout: float | None = None) -> JobStatus:
-        """Wait until a job has ended, however it did; what `result` needs, this needs, too.
+        """Wait until a job has ended. Like `result`, it needs a job with a `result_ttl`.
 
         Args:
-            job_id: of the job, or its handle.
-            timeout: seconds to wait; default: as long as it takes.
+            job_id: id of the job, or its handle.
+            timeout: seconds to wait; default None: no limit.
 
         Returns:
-            Its state: "done", "failed" (with reason and error) or "cancelled".
+            Its status: "done", "failed" (with reason and error) or "cancelled".
 
         Raises:
             NoResult, ResultTimeout, NoScheduler: as `result`.
@@ -271,10 +277,10 @@ class Outcomes:
                 raise ResultTimeout(f"job {job_id} has not ended within {timeout} s{hint}")
 
     async def status(self: _Asks, job_id: str | Handle) -> JobStatus:
-        """Where a job is, as far as the bus can see.
+        """Return the state of a job, as far as the scheduler knows it.
 
         Raises:
-            NoScheduler: none answers.
+            NoScheduler: no scheduler answers.
         """
         job_id = check_job_id(str(job_id) if isinstance(job_id, Handle) else job_id, "status")
         answer = await self.requests.ask(requests.Status(id=job_id))

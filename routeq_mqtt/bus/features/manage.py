@@ -98,7 +98,7 @@ class FailedJobs(_Part):
             after: the last record of the page before; default: from the newest on.
 
         Raises:
-            ConfigurationError: `limit` or `queue` makes no sense.
+            ConfigurationError: `limit` or `queue` is invalid.
         """
         if queue is not None:
             check_queue_name(queue, "failed.list: queue")
@@ -156,13 +156,13 @@ class FailedJobs(_Part):
         all: bool = False,  # noqa: A002 - as in the command line
         queue: str | None = None,
     ) -> int:
-        """Delete failed records; takes what `retry` does. How many there were."""
+        """Delete failed records; takes what `retry` does. Returns how many were deleted."""
         ids = _chosen("failed.forget", job_ids, all, queue)
         asked = requests.FailedForget(ids=ids, all=all, queue=queue)
         return (await self._bus.requests.ask(asked)).forgotten
 
     async def flush(self, queue: str | None = None) -> int:
-        """Delete all failed records, or all of one queue; how many there were."""
+        """Delete all failed records, or all of one queue; returns how many were deleted."""
         if queue is not None:
             check_queue_name(queue, "failed.flush: queue")
         return (await self._bus.requests.ask(requests.FailedFlush(queue=queue))).forgotten
@@ -180,19 +180,19 @@ class Schedules(_Part):
         return await self._bus.requests.ask(requests.ScheduleList())
 
     async def run(self, name: str) -> str:
-        """Run the job of a schedule now, besides its ticks; the job's id."""
+        """Run the job of a schedule now, beside its regular runs; returns the job's id."""
         return await self._bus.requests.ask(requests.ScheduleRun(name=name))
 
     async def pause(self, name: str) -> None:
-        """No more ticks, until resumed; also over restarts."""
+        """Pause a schedule. The pause survives restarts until `resume`."""
         await self._bus.requests.ask(requests.SchedulePause(name=name))
 
     async def resume(self, name: str) -> float:
-        """Ticks again; when the next one is, UTC epoch seconds."""
+        """Resume a paused schedule; returns when it runs next, UTC epoch seconds."""
         return await self._bus.requests.ask(requests.ScheduleResume(name=name))
 
     async def forget(self, name: str) -> None:
-        """Delete a schedule; one that is still declared comes back with the next worker."""
+        """Delete a schedule. A worker that declares it registers it again at its start."""
         await self._bus.requests.ask(requests.ScheduleForget(name=name))
 
 
@@ -204,7 +204,7 @@ class Triggers(_Part):
         return await self._bus.requests.ask(requests.TriggerList())
 
     async def forget(self, pattern: str) -> bool:
-        """Delete a trigger; whether there was one. A worker that declares it brings it back."""
+        """Delete a trigger; returns whether there was one. Workers that declare it add it again."""
         asked = requests.TriggerForget(pattern=pattern)
         return bool((await self._bus.requests.ask(asked)).forgotten)
 
@@ -270,7 +270,7 @@ class DeviceRegistry(_Part):
         return [DeviceInfo(**asdict(one)) for one in found]
 
     async def forget(self, name: str) -> None:
-        """Forget one that is gone: it gets no broadcast any more.
+        """Forget a device that is gone: it gets no more broadcasts.
 
         Raises:
             NoScheduler: no scheduler answers.
@@ -281,7 +281,7 @@ class DeviceRegistry(_Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """A device that this bus knows; `seen_at`: when it was heard last, UTC epoch seconds."""
+    """A device that this bus knows; `seen_at`: when it was last online, UTC epoch seconds."""
 
     name: str
     tags: dict[str, str]

@@ -28,20 +28,18 @@ _BLIND_WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSize:
-    """Jobs of one queue.
+    """Number of jobs in one queue.
 
     Attributes:
-        delayed: not yet due, in the scheduler.
-        parked: due, and no worker has them yet: in the scheduler, or in the embedded broker.
-        waiting: held by a worker that has not started them.
-        running: running now.
-        held: wait for other jobs, in a chain or for what a batch comes to; or for their turn, where
-            they are limited.
+        delayed: jobs that are not yet due.
+        parked: jobs that are due and that no worker has yet: in the scheduler or embedded broker.
+        waiting: jobs that a worker holds and has not started.
+        running: jobs that run now.
+        held: jobs that wait for others of their chain or batch, or for a rate limit or slot.
         failed: failed records; not part of `total`.
-        paused: workers have been told to start none of it.
-        rate: (jobs, seconds) that may be started at most; None: the queue itself has no limit.
-        exact: False where a broker may hold more jobs that cannot be counted, or the scheduler is
-            away.
+        paused: whether the queue is paused.
+        rate: (jobs, seconds): at most this many starts in this time; None: no limit.
+        exact: False if the broker may hold jobs that cannot be counted, or no scheduler answers.
     """
 
     delayed: int = 0

@@ -1,4 +1,4 @@
-"""What the callers of a bus say: checked before anything is sent."""
+"""Arguments of calls to a bus, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class DispatchOptions(TypedDict, total=False):
-    """What one dispatch may say; every key is optional.
+    """Options of one dispatch; all are optional. See `Bus.dispatch`.
 
     Attributes:
-        queue: default: its class's.
-        to: the device that is to run it: a worker's `--name`.
+        queue: default: the queue of its class.
+        to: the device that runs it: the `--name` of a worker.
         delay: seconds until it runs.
         run_at: when it runs: a datetime (naive: local time) or UTC epoch seconds.
-        expires_at: when it is too late to run it; then it becomes a failed record.
-        headers: travel with the job.
-        result_ttl: seconds for which what `handle` returns is kept; default: its class's.
+        expires_at: after this time it becomes a failed record: a datetime or UTC epoch seconds.
+        headers: a map that travels with the job.
+        result_ttl: seconds for which the return value is kept; default: that of its class.
         confirm: "broker" (default): the broker has it. "stored": the scheduler has it on disk.
-        timeout: seconds that the dispatch may take; default: the settings'.
+        timeout: seconds that the dispatch may take; default: that of the settings, 10.
     """
 
     queue: str | None
@@ -55,7 +55,7 @@ def check_delay(
         now: UTC epoch seconds, from which the delay counts.
 
     Raises:
-        ConfigurationError: it is no number of seconds, or there is a `run_at`, too.
+        ConfigurationError: it is not a number of seconds, or there is a `run_at`, too.
     """
     is_number = isinstance(delay, int | float) and not isinstance(delay, bool)
     if delay is not None and not (is_number and 0 <= delay < LATEST - now):
@@ -107,7 +107,7 @@ def check_named(name: object, data: object) -> None:
     """Refuse a job's wire name and data that no reader could decode.
 
     Raises:
-        ConfigurationError: the name is no text, or the data are no map.
+        ConfigurationError: the name is not text, or the data are no map.
     """
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
         raise ConfigurationError(
@@ -131,10 +131,10 @@ def check_confirm(confirm: object) -> None:
 
 
 def check_timeout(timeout: object, where: str) -> None:
-    """Refuse what is no time to wait.
+    """Refuse what is not a time to wait.
 
     Raises:
-        ConfigurationError: it is no number of seconds, or below 0.
+        ConfigurationError: it is not a number of seconds, or below 0.
     """
     if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
         raise ConfigurationError(f"{where}: timeout={shown(timeout)} must be 0 seconds or more")
@@ -144,7 +144,7 @@ def check_job_id(job_id: object, where: str) -> str:
     """A job's id; refuse what can be none.
 
     Raises:
-        ConfigurationError: it is no text, or empty.
+        ConfigurationError: it is not text, or empty.
     """
     if not isinstance(job_id, str) or not job_id:
         raise ConfigurationError(

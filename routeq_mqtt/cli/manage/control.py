@@ -166,7 +166,7 @@ async def _and_then(
     is_obeyed: Callable[[Bus, str], Awaitable[bool]],
     whom: str,
 ) -> bool:
-    """Whether there is who obeys; the order holds for who comes, so a wrong name is no error."""
+    """Whether one obeys now; the order also holds for later ones, so a wrong name is no error."""
     await order(whom)
     try:
         return await is_obeyed(bus, whom)

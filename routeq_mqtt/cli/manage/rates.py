@@ -18,14 +18,14 @@ def parse_rate(text: str, where: str) -> tuple[int, float]:
         where: what the error message names.
 
     Raises:
-        ConfigurationError: it is no rate.
+        ConfigurationError: it is not a rate.
     """
     found = _RATE.fullmatch(text)
     number, times, unit = found.groups() if found is not None else (None, None, None)
     seconds = float(times or 1) * _UNITS[unit or "s"]
     if number is None or not (times or unit) or int(number) < 1 or not 0 < seconds < 1e9:
         raise ConfigurationError(
-            f"{where}={text[:80]!r} is no rate; write 100/m, 10/s, 5/30s or 1000/h"
+            f"{where}={text[:80]!r} is not a rate; write 100/m, 10/s, 5/30s or 1000/h"
         )
     return int(number), seconds
 

@@ -129,7 +129,7 @@ def job_data(values: list[str]) -> dict[str, Any]:
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or not key:
-            raise ConfigurationError(f"{value!r} is no key=value; write for example to=a@b.c")
+            raise ConfigurationError(f"{value!r} is not key=value; write for example to=a@b.c")
         if key in data:
             raise ConfigurationError(f"{key}: it is given twice; name each attribute once")
         try:

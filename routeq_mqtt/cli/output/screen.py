@@ -25,7 +25,7 @@ RICH = find_spec("rich") is not None
 """Whether rich is installed; typer itself looks at no more than its environment."""
 
 _UNLIMITED = 10_000
-"""Columns of what is no terminal: a line for each row, for programs that read lines."""
+"""Columns of what is not a terminal: a line for each row, for programs that read lines."""
 
 _FRAME = 3
 """Columns of a line and two spaces, which rich draws between cells."""

@@ -52,7 +52,7 @@ class Notifier:
                 there.setblocking(False)
                 there.sendto(state.encode(), address)
         except OSError as error:
-            log.warning("systemd was not told %s: %s", state, error)
+            log.warning("systemd was not notified of %s: %s", state, error)
 
 
 @contextlib.asynccontextmanager

@@ -46,7 +46,7 @@ def top(
 ) -> None:
     """Watch queues, running jobs, workers and failures; keys pause, resume, retry, cancel, drain.
 
-    Where the output is no terminal, or with ``--json``, it shows the numbers once.
+    Where the output is not a terminal, or with ``--json``, it shows the numbers once.
     """
 
     async def main() -> None:

@@ -65,7 +65,7 @@ def Depends(function: Callable[..., Any], *, scope: Scope = "job") -> Any:  # no
             ends.
 
     Raises:
-        ConfigurationError: it is no function, or there is no such scope.
+        ConfigurationError: it is not a function, or there is no such scope.
     """
     if not callable(function):
         raise ConfigurationError(f"Depends: {function!r} must be a function that makes the value")

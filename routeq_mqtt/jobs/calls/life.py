@@ -45,7 +45,7 @@ def on_startup(function: F) -> F:
     keeps the worker from starting.
 
     Raises:
-        ConfigurationError: it is no function of one argument.
+        ConfigurationError: it is not a function of one argument.
     """
     return _add("on_startup", _startup, function)
 
@@ -56,7 +56,7 @@ def on_shutdown(function: F) -> F:
     The last one that was defined runs first. What one raises is logged, and the others run.
 
     Raises:
-        ConfigurationError: it is no function of one argument.
+        ConfigurationError: it is not a function of one argument.
     """
     return _add("on_shutdown", _shutdown, function)
 

@@ -93,7 +93,7 @@ class InstanceLock:
         transport, topics, clock: the bus.
         own: the status of this scheduler.
         epoch: of its database.
-        taken: called with the trouble if a client that is no scheduler takes our place again and
+        taken: called with the trouble if a client that is not a scheduler takes our place again and
             again; with an empty text when it has stopped.
         subscribe: makes the scheduler's session, without a Last Will; awaited if the broker has
             lost its memory.

@@ -89,7 +89,7 @@ class BrokerCounters:
         await connection.subscribe(*_TOPICS, qos=0)
 
     def heard(self, message: Message) -> bool:
-        """Take a message in; whether it was of the broker. What is no number is left out."""
+        """Take a message in; whether it was of the broker. What is not a number is left out."""
         if not message.topic.startswith(_PREFIX):
             return False
         topic = message.topic[len(_PREFIX) :]

@@ -207,7 +207,7 @@ class MemoryConnection:
         for future in waiting:
             if not future.done():
                 future.set_exception(answer)
-                future.exception()  # nobody may be waiting, and that is no error
+                future.exception()  # nobody may be waiting, and that is not an error
         self._in_flight.clear()
         self._answers.clear()
         self._has_room.notify()

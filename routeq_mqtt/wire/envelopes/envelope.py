@@ -92,7 +92,7 @@ class Envelope:
 
         Raises:
             UnsupportedVersion: the envelope is of a later version.
-            UnreadableMessage: it is no envelope; says which field is wrong, and how.
+            UnreadableMessage: it is not an envelope; says which field is wrong, and how.
         """
         raw = read_map(payload, "an envelope")
         if _USUAL.issuperset(raw) and _is_usual(raw):

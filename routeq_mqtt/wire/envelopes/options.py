@@ -68,7 +68,7 @@ def check_options(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever came
     """The map, its known options checked; unknown ones are kept, empty ones are not.
 
     Raises:
-        UnreadableMessage: it is no map, or an option is wrong; names it, its value and the need.
+        UnreadableMessage: it is not a map, or an option is wrong; names it, its value and the need.
     """
     kept = {name: part for name, part in _is_map(value).items() if part is not None}
     for name, part in kept.items():

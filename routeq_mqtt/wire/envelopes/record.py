@@ -56,7 +56,7 @@ class FailedRecord:
         """From msgpack. Fields that this version does not know are left out.
 
         Raises:
-            UnreadableMessage: it is no failed record; says which field is wrong, and how.
+            UnreadableMessage: it is not a failed record; says which field is wrong, and how.
         """
         raw = unpack(payload)
         if type(raw) is not dict:

@@ -37,7 +37,7 @@ class JobResult:
         """From msgpack.
 
         Raises:
-            UnreadableMessage: it is no result; says which field is wrong, and how.
+            UnreadableMessage: it is not a result; says which field is wrong, and how.
         """
         raw = unpack(payload)
         if type(raw) is not list or len(raw) not in {4, 5} or type(raw[2]) is not bytes:

@@ -1,1 +1,1 @@
-"""One decoder for each kind of message that is no job."""
+"""One decoder for each kind of message that is not a job."""

@@ -95,7 +95,7 @@ class Reply:
         """From msgpack or JSON.
 
         Raises:
-            UnreadableMessage: it is no reply; says what is wrong.
+            UnreadableMessage: it is not a reply; says what is wrong.
         """
         raw = read_map(payload, "a reply")
         error = raw.get("error")

@@ -34,7 +34,7 @@ class CensusQuestion:
         """From msgpack.
 
         Raises:
-            UnreadableMessage: it is no question; says what is wrong.
+            UnreadableMessage: it is not a question; says what is wrong.
         """
         raw = _map(unpack(payload), "a census")
         jobs = raw.get("jobs")
@@ -79,7 +79,7 @@ class CensusAnswer:
         """From msgpack.
 
         Raises:
-            UnreadableMessage: it is no answer; says what is wrong.
+            UnreadableMessage: it is not an answer; says what is wrong.
         """
         args = _map(_map(unpack(payload), "an answer to a census").get("args"), "args")
         return cls(

@@ -1,4 +1,4 @@
-"""What a device's message says that is no envelope: a map, a number, a text or bytes."""
+"""What a device's message says that is not an envelope: a map, a number, a text or bytes."""
 
 from __future__ import annotations
 

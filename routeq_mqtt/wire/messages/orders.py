@@ -40,7 +40,8 @@ class Order:
         """
         check = _NAMES.get(kind)
         if check is None:
-            raise UnreadableMessage(f"{shown(kind)} is no kind of order; {', '.join(_NAMES)} are")
+            known = ", ".join(_NAMES)
+            raise UnreadableMessage(f"{shown(kind)} is not a kind of order; {known} are")
         at = given_at(payload) if payload else None
         return cls(kind=cast("OrderKind", kind), name=check(name), holds=bool(payload), at=at)
 

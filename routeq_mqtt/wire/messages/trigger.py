@@ -128,7 +128,7 @@ def check_pattern(pattern: str, where: str, *, reserved: tuple[str, ...] = ()) -
         reserved: beginnings of topics that are the bus's own.
 
     Raises:
-        ConfigurationError: it is no pattern, or takes in topics of the bus itself.
+        ConfigurationError: it is not a pattern, or takes in topics of the bus itself.
     """
     levels = pattern.split("/")
     names = [level for level in levels if "{" in level or "}" in level]
