@@ -16,6 +16,7 @@ QOS_1 = "jobs need QoS 1: allow it (mosquitto: max_qos 1 or 2)"
 SILENT = "check the address, the port, and the firewalls on the way"
 NO_MQTT = "the answer is not MQTT"
 
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 _NO_SUCH_NAME = (
     "Name or service not known", "nodename nor servname", "No address associated",
     "getaddrinfo failed",
@@ -36,8 +37,14 @@ def not_reached(error: str, address: BrokerAddress) -> str:
         _of_the_network(error, address)
         or _of_tls(error, address)
         or _of_the_protocol(error, address)
-        or "is it running?"
+        or _not_running(address)
     )
+
+
+def _not_running(address: BrokerAddress) -> str:
+    if address.host in _THIS_MACHINE:
+        return "is it running? start one: routeq-mqtt up --app MODULE, or routeq-mqtt broker"
+    return "is it running?"
 
 
 def _of_the_network(error: str, address: BrokerAddress) -> str:

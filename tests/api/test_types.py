@@ -132,31 +132,31 @@ def test_there_and_back(name: str, data: st.DataObject) -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("text", 5, r"Holds_text\.value: int 5 is no str"),
-    ("number", "5", r"\.value: str '5' is no int"),
-    ("real", "x", "is no float"),
-    ("raw", "x", "is no bytes"),
-    ("moment", date(2026, 1, 2), "date .* is no datetime"),
-    ("colour", "red", r"\.value: str 'red' is no Colour"),
-    ("path", "/a", "str '/a' is no Path"),
-    ("ipv4", "127.0.0.1", "is no IPv4Address"),
-    ("numbers", [1, 2, "x"], r"\.value\[2\]: str 'x' is no int"),
-    ("numbers", (1,), r"tuple .* is no list\[int\]"),
-    ("words", {"a": 1}, r"\.value\['a'\]: int 1 is no str"),
-    ("words", {1: "a"}, r"\.value, a key: int 1 is no str"),
-    ("pairs", (Path("/"),), "is no tuple"),
-    ("line", {"price": 1}, "dict .* is no Line"),
-    ("lines", [Line("1")], r"\.value\[0\]\.price: str '1' is no Decimal"),  # type: ignore[arg-type]
-    ("tree", Tree(Colour.RED, Tree("red")), r"\.value\.left\.value: str 'red' is no Colour"),
-    ("address", Address("x", "1.1.1.1"), r"\.value\.ip: str .* is no IPv4Address"),  # type: ignore[arg-type]
+    ("text", 5, r"Holds_text\.value: int 5 is not str"),
+    ("number", "5", r"\.value: str '5' is not int"),
+    ("real", "x", "is not float"),
+    ("raw", "x", "is not bytes"),
+    ("moment", date(2026, 1, 2), "date .* is not datetime"),
+    ("colour", "red", r"\.value: str 'red' is not Colour"),
+    ("path", "/a", "str '/a' is not Path"),
+    ("ipv4", "127.0.0.1", "is not IPv4Address"),
+    ("numbers", [1, 2, "x"], r"\.value\[2\]: str 'x' is not int"),
+    ("numbers", (1,), r"tuple .* is not list\[int\]"),
+    ("words", {"a": 1}, r"\.value\['a'\]: int 1 is not str"),
+    ("words", {1: "a"}, r"\.value, a key: int 1 is not str"),
+    ("pairs", (Path("/"),), "is not tuple"),
+    ("line", {"price": 1}, "dict .* is not Line"),
+    ("lines", [Line("1")], r"\.value\[0\]\.price: str '1' is not Decimal"),  # type: ignore[arg-type]
+    ("tree", Tree(Colour.RED, Tree("red")), r"\.value\.left\.value: str 'red' is not Colour"),
+    ("address", Address("x", "1.1.1.1"), r"\.value\.ip: str .* is not IPv4Address"),  # type: ignore[arg-type]
     ("movie", {"name": "x"}, r"\.value: Movie needs 'shown'"),
     ("movie", {"name": "x", "shown": date(2026, 1, 1), "more": 1}, "Movie has no part 'more'"),
     ("invoice", Invoice.model_construct(number=-1), r"\.value: number: Input should be greater"),
-    ("literal", "b", "is no one of 'a', 3"),
-    ("either", 1.5, r"float 1.5 is no Colour \| Level"),
-    ("maybe", 3, "int 3 is no Line"),
-    ("money", 3, "int 3 is no money"),
-    ("nested", {"a": [(Point(1, Path()), 3)]}, r"\.value\['a'\]\[0\]\[1\]: int 3 is no Invoice"),
+    ("literal", "b", "is not one of 'a', 3"),
+    ("either", 1.5, r"float 1.5 is not Colour \| Level"),
+    ("maybe", 3, "int 3 is not Line"),
+    ("money", 3, "int 3 is not money"),
+    ("nested", {"a": [(Point(1, Path()), 3)]}, r"\.value\['a'\]\[0\]\[1\]: int 3 is not Invoice"),
 ]
 
 

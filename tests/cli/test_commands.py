@@ -176,5 +176,5 @@ async def test_where_the_broker_is_down_there_is_one_clear_line(cluster: Cluster
         assert await process.ended() == 3, process.output
         [line] = process.lines
         assert line.startswith("error: cannot reach a broker at mqtt://127.0.0.1:"), line
-        assert line.endswith("is it running?")
+        assert "is it running? start one: routeq-mqtt up --app MODULE" in line
         assert "secret" not in line

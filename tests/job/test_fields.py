@@ -166,7 +166,7 @@ def test_a_job_knows_its_id_attempt_and_headers() -> None:
 
 
 def test_what_cannot_travel_fails_with_the_attributes_name() -> None:
-    with pytest.raises(PackingError, match=r"Mail\.subject: object .* is no str"):
+    with pytest.raises(PackingError, match=r"Mail\.subject: object .* is not str"):
         to_envelope(Mail(to="x", subject=object()), now=1.0).encode()  # type: ignore[arg-type]
 
 

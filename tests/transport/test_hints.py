@@ -47,3 +47,10 @@ def test_a_broker_that_takes_neither_protocol() -> None:
 def test_each_failure_has_its_own_hint(error: str, tls: bool, hint: str) -> None:
     address = BrokerAddress(host="broker.example", port=1883, tls=tls)
     assert hint in hints.not_reached(error, address)
+
+
+def test_a_local_broker_that_is_not_running_can_be_started() -> None:
+    refused = "[Errno 111] Connection refused"
+    local = hints.not_reached(refused, BrokerAddress(host="localhost"))
+    assert local == "is it running? start one: routeq-mqtt up --app MODULE, or routeq-mqtt broker"
+    assert hints.not_reached(refused, BrokerAddress(host="broker.example")) == "is it running?"

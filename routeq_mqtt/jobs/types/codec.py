@@ -20,7 +20,7 @@ class WrongType(PackingError):
     """A value is not what its annotation says."""
 
     def __init__(self, path: str, wanted: str, value: object) -> None:
-        super().__init__(f"{path}: {type(value).__name__} {shown(value)} is no {wanted}")
+        super().__init__(f"{path}: {type(value).__name__} {shown(value)} is not {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
