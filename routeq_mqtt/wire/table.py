@@ -95,7 +95,7 @@ KINDS: tuple[Kind, ...] = (
         name="intake",
         topic="routeq/intake/<name>",
         how="QoS 1",
-        who="any producer -> scheduler, where that deals (docs/brokers.md)",
+        who="any producer -> scheduler, if it deals (docs/brokers.md)",
         decode=Envelope.decode,
         kept=True,
     ),
@@ -103,7 +103,7 @@ KINDS: tuple[Kind, ...] = (
         name="dealt",
         topic="routeq/deal/<session>",
         how="QoS 1",
-        who="the scheduler, where it deals -> the session of one worker",
+        who="the scheduler, if it deals -> the session of one worker",
         decode=Envelope.decode,
         kept=True,
     ),
@@ -111,14 +111,14 @@ KINDS: tuple[Kind, ...] = (
         name="broker status",
         topic="routeq/broker",
         how="retained JSON",
-        who="the embedded broker says that it shares `$queue` itself",
+        who="the embedded broker: it shares `$queue` itself",
         decode=BrokerStatus.decode,
     ),
     Kind(
         name="broker queues",
         topic="routeq/broker/queues",
         how="retained JSON",
-        who="the embedded broker: messages waiting for each queue",
+        who="the embedded broker: messages waiting in each queue",
         decode=decode_waiting,
     ),
     Kind(
@@ -133,7 +133,8 @@ KINDS: tuple[Kind, ...] = (
         name="broker census",
         topic="routeq/broker/census",
         how="QoS 1",
-        who="scheduler -> embedded broker: which of these rows it has; answers as a session does",
+        who="scheduler -> embedded broker: which of these rows does it hold? It answers as "
+        "a session does",
         decode=CensusQuestion.decode,
     ),
     Kind(
@@ -147,7 +148,7 @@ KINDS: tuple[Kind, ...] = (
         name="broker back",
         topic="routeq/broker/back",
         how="QoS 1",
-        who="a worker's queue session -> embedded broker: packet ids of jobs that it gives back",
+        who="a worker's queue session -> embedded broker: packet ids of returned jobs",
         decode=_anything,
         anything=True,
     ),
@@ -155,7 +156,7 @@ KINDS: tuple[Kind, ...] = (
         name="given back",
         topic="routeq/back",
         how="QoS 1",
-        who="jobs that a worker gives back unstarted, many in one message -> scheduler",
+        who="worker -> scheduler: jobs that it returns unstarted, many in one message",
         decode=decode_given_back,
         kept=True,
     ),
@@ -163,7 +164,8 @@ KINDS: tuple[Kind, ...] = (
         name="share",
         topic="routeq/share/<id>",
         how="QoS 1",
-        who="the scheduler's balancer -> worker: jobs wait at you while others have free slots",
+        who="the scheduler's balancer -> worker: return waiting jobs, other workers have "
+        "free slots",
         decode=_anything,
         anything=True,
     ),
@@ -171,22 +173,22 @@ KINDS: tuple[Kind, ...] = (
         name="held question",
         topic="routeq/ask/<id>",
         how="QoS 0",
-        who="scheduler -> worker, or `all`: do you hold this job?",
+        who="scheduler -> one worker, or `all`: do you hold this job?",
         decode=HeldQuestion.decode,
     ),
     Kind(
         name="held answer",
         topic="routeq/held/<id>",
         how="QoS 0",
-        who="a worker that holds it -> scheduler: where it is, and the message as it came",
+        who="a worker that holds it -> scheduler: its state, and the original message",
         decode=HeldAnswer.decode,
     ),
     Kind(
         name="fence",
         topic="routeq/fences/<id>",
         how="retained",
-        who="the worker's sessions were adopted: scheduler -> that worker; apart from the status, "
-        "which a late Last Will may overwrite",
+        who="scheduler -> worker: its sessions were adopted. Not in the status, which a "
+        "late Last Will may overwrite",
         decode=_anything,
         anything=True,
     ),
@@ -194,36 +196,36 @@ KINDS: tuple[Kind, ...] = (
         name="worker load",
         topic="routeq/running/<id>",
         how="retained JSON",
-        who="ids that the worker runs, how many wait there, counters; apart from the status so "
-        "that the Last Will does not wipe it",
+        who="ids of running jobs, number of waiting ones, counters. Not in the status, "
+        "which the Last Will overwrites",
         decode=WorkerLoad.decode,
     ),
     Kind(
         name="worker statistics",
         topic="routeq/stats/<id>",
         how="retained JSON",
-        who="what the worker has counted since its start, every 5 s if it changed -> scheduler",
+        who="worker -> scheduler: counters since its start, every 5 s if they changed",
         decode=WorkerStats.decode,
     ),
     Kind(
         name="outbox",
         topic="routeq/outbox/<id>",
         how="retained JSON",
-        who="what waits in a producer's outbox, while anything does -> scheduler, dashboard",
+        who="producer -> scheduler, dashboard: what waits in its outbox, while anything does",
         decode=OutboxReport.decode,
     ),
     Kind(
         name="queue numbers",
         topic="routeq/queues/<name>",
         how="retained JSON",
-        who="the scheduler's numbers of a queue -> dashboard, `top`, Home Assistant, anybody",
+        who="scheduler -> dashboard, `top`, Home Assistant, any reader: numbers of a queue",
         decode=QueueNumbers.decode,
     ),
     Kind(
         name="alerts",
         topic="routeq/alerts",
         how="retained JSON",
-        who="what is wrong, as the scheduler sees it -> dashboard, Home Assistant, anybody",
+        who="scheduler -> dashboard, Home Assistant, any reader: active alerts",
         decode=Alerts.decode,
     ),
     Kind(
@@ -237,31 +239,30 @@ KINDS: tuple[Kind, ...] = (
         name="standby status",
         topic="routeq/standbys/<instance>",
         how="retained JSON, Last Will",
-        who="a scheduler that waits to take over -> scheduler, CLI; empty: it waits no more",
+        who="a standby scheduler -> scheduler, CLI; empty: it has left",
         decode=StandbyStatus.decode,
     ),
     Kind(
         name="epoch",
         topic="routeq/epochs/<lineage>",
         how="retained JSON",
-        who="how new the newest copy of a database is: its scheduler -> schedulers, which leave if "
-        "theirs is older; apart from the status, which a Last Will may overwrite",
+        who="scheduler -> schedulers: epoch of the newest copy of a database; one with an "
+        "older copy leaves. Not in the status, which a Last Will may overwrite",
         decode=EpochClaim.decode,
     ),
     Kind(
         name="session",
         topic="routeq/session/<client id>",
         how="QoS 1",
-        who="markers and censuses: read by the session itself, in order behind all that waits "
-        "for it",
+        who="markers and censuses: read by the session itself, after everything that waits in it",
         decode=_session,
     ),
     Kind(
         name="schedule",
         topic="routeq/schedule",
         how="QoS 1",
-        who="envelopes with `run_at` or `delay`: producers -> scheduler, which adds them and "
-        "changes no other",
+        who="producers -> scheduler: envelopes with `run_at` or `delay`. They add rows and "
+        "never change one",
         decode=Envelope.decode,
         kept=True,
     ),
@@ -269,7 +270,7 @@ KINDS: tuple[Kind, ...] = (
         name="retry",
         topic="routeq/retry",
         how="QoS 1",
-        who="jobs on their way back, for another attempt or a decision: workers -> scheduler",
+        who="workers -> scheduler: jobs for another attempt, or for a decision",
         decode=Envelope.decode,
         kept=True,
     ),
@@ -277,7 +278,7 @@ KINDS: tuple[Kind, ...] = (
         name="failed record",
         topic="routeq/failed",
         how="QoS 1",
-        who="failed records -> scheduler",
+        who="workers -> scheduler: failed records",
         decode=FailedRecord.decode,
         kept=True,
     ),
@@ -285,8 +286,8 @@ KINDS: tuple[Kind, ...] = (
         name="result",
         topic="routeq/result",
         how="QoS 1",
-        who="what a job returned: the list id, attempt, packed value, seconds to keep it -> "
-        "scheduler",
+        who="workers -> scheduler: a result, as the list id, attempt, packed value, seconds"
+        " to keep it",
         decode=JobResult.decode,
         kept=True,
     ),
@@ -294,7 +295,7 @@ KINDS: tuple[Kind, ...] = (
         name="outcomes",
         topic="routeq/done",
         how="QoS 1",
-        who="outcomes of jobs with a row, many in one message -> scheduler",
+        who="workers -> scheduler: outcomes of jobs with a row, many in one message",
         decode=decode_outcomes,
         kept=True,
     ),
@@ -302,7 +303,7 @@ KINDS: tuple[Kind, ...] = (
         name="durable dispatch",
         topic="routeq/store/<name>",
         how="QoS 1",
-        who="durable dispatch -> scheduler, which replies after its commit",
+        who="producers -> scheduler: durable dispatch; it replies after its commit",
         decode=DurableDispatch.decode,
         kept=True,
     ),
@@ -310,7 +311,7 @@ KINDS: tuple[Kind, ...] = (
         name="request",
         topic="routeq/rpc/<method>",
         how="QoS 1",
-        who="requests -> scheduler; reply topic and correlation in the payload",
+        who="any client -> scheduler: requests, with reply topic and correlation in the payload",
         decode=read_request,
     ),
     Kind(
@@ -324,14 +325,14 @@ KINDS: tuple[Kind, ...] = (
         name="reply",
         topic="routeq/reply/<client id>",
         how="QoS 1",
-        who="scheduler -> who has asked, unless that named another topic",
+        who="scheduler -> the client that asked, unless it named another reply topic",
         decode=Reply.decode,
     ),
     Kind(
         name="probe",
         topic="routeq/probe/<client id>",
         how="QoS 1",
-        who="a client -> itself: whether the broker is truthful about 0x10",
+        who="a client -> itself: does the broker report 0x10 correctly?",
         decode=_anything,
         anything=True,
     ),
@@ -339,8 +340,8 @@ KINDS: tuple[Kind, ...] = (
         name="order",
         topic="routeq/orders/<kind>/<name>",
         how="retained JSON",
-        who="scheduler -> workers: `cancel/<job id>`, `paused/<queue>`, `drained/<worker>`, "
-        "`limited/<queue>` (producers read it, too), `admission/<lineage>` (a key); "
+        who="scheduler -> workers: `cancel/<job id>`, `paused/<queue>`, `drained/<worker>`,"
+        " `limited/<queue>` (also read by producers), `admission/<lineage>` (a key); "
         "`purge/<queue>` is not retained",
         decode=_order,
     ),
@@ -348,14 +349,14 @@ KINDS: tuple[Kind, ...] = (
         name="events",
         topic="routeq/events/<queue>",
         how="QoS 0, few QoS 1",
-        who="worker, and a producer with `events` -> subscribers; batches",
+        who="workers, and producers with `events` -> subscribers: job events, in batches",
         decode=decode_events,
     ),
     Kind(
         name="reading",
         topic="<a trigger's>",
         how="any QoS",
-        who="a device -> scheduler, which makes a job of it",
+        who="a device -> scheduler, which makes a job of the message",
         decode=reading,
         kept=True,
     ),
@@ -365,4 +366,4 @@ KINDS: tuple[Kind, ...] = (
 def shown() -> str:
     """The table as `docs/design.md` has it."""
     rows = [f"| `{kind.topic}` | {kind.how} | {kind.who} |" for kind in KINDS]
-    return "\n".join(["| topic | kind | who publishes -> who reads |", "|---|---|---|", *rows])
+    return "\n".join(["| topic | kind | publisher -> reader |", "|---|---|---|", *rows])
