@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.wire.envelopes.dealt import decode_dealt
 from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.envelopes.record import FailedRecord
 from routeq_mqtt.wire.envelopes.result import JobResult
@@ -103,8 +104,9 @@ KINDS: tuple[Kind, ...] = (
         name="dealt",
         topic="routeq/deal/<session>",
         how="QoS 1",
-        who="the scheduler, if it deals -> the session of one worker",
-        decode=Envelope.decode,
+        who="the scheduler, if it deals -> the session of one worker: jobs, and behind them "
+        "censuses",
+        decode=decode_dealt,
         kept=True,
     ),
     Kind(

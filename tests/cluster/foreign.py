@@ -38,12 +38,14 @@ class ForeignCluster(Cluster):
 
     Attributes:
         ack_wait: seconds after which NATS delivers again what was not acknowledged.
+        ack_window: messages of one subscription that NATS delivers without an acknowledgement.
     """
 
     def __init__(self, broker: Foreign, folder: Path, recorder: Recorder) -> None:
         super().__init__("stock", folder, recorder)
         self.foreign = broker
         self.ack_wait = 2
+        self.ack_window = 1_000
         self.extra_env["ROUTEQ_SHARING"] = "scheduler"
         self._inner = free_port()
         self._epmd: Process | None = None
@@ -59,7 +61,7 @@ class ForeignCluster(Cluster):
             f"listen: 127.0.0.1:{self._inner}\n"
             "server_name: routeq\n"
             f'jetstream {{ store_dir: "{self.folder}/nats" }}\n'
-            f"mqtt {{ listen: 127.0.0.1:{self.port}, max_ack_pending: 1000, "
+            f"mqtt {{ listen: 127.0.0.1:{self.port}, max_ack_pending: {self.ack_window}, "
             f'ack_wait: "{self.ack_wait}s" }}\n'
         )
         return await Process.start("broker", str(nats()), "-c", str(conf))

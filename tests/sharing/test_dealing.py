@@ -15,7 +15,9 @@ from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryBus, MemoryTransport
 from routeq_mqtt.topics import Sharing
 from routeq_mqtt.transport.base import ConnectOptions, Message
+from routeq_mqtt.wire.envelopes.dealt import encode_question
 from routeq_mqtt.wire.envelopes.envelope import Envelope
+from routeq_mqtt.wire.messages.census import CensusAnswer, CensusQuestion
 from routeq_mqtt.worker.options import WorkerOptions
 from tests.cluster.recorder import TIMEOUT
 
@@ -246,3 +248,26 @@ async def test_a_worker_that_names_no_session_gets_nothing_and_ends_nobody() -> 
     async with MemoryBus("a", broker=one, settings=settings()) as bus:
         await bus.dispatch(Dealt(key="now"), queue="a")
         assert await ran(1) == [("now", 1)]
+
+
+async def test_a_session_answers_to_the_census_that_comes_behind_the_dealt_jobs() -> None:
+    """On some brokers (NATS) one on another topic comes before them: they would count as lost."""
+    async with MemoryBus("default", broker=broker(mqtt5=False), settings=settings()) as bus:
+        await bus.dispatch(Dealt(key="it is subscribed"))
+        await ran(1)
+        topics, answers = bus.sender.topics, asyncio.Queue[CensusAnswer]()
+        [deal] = [topic for topic in TOUCHED if topic.startswith(topics.deal(""))]
+        session = deal.removeprefix(topics.deal(""))
+
+        def listen(message: Message) -> None:
+            answers.put_nowait(CensusAnswer.decode(message.payload))
+
+        await bus.sender.listen([topics.rpc("census")], listen)
+        connection = await bus.sender.link.ready()
+        early, behind = (
+            CensusQuestion(census=name, jobs={"a": 1}).encode() for name in ("early", "behind")
+        )
+        await connection.publish(topics.session(session), early)
+        await connection.publish(deal, encode_question(behind))
+        async with asyncio.timeout(TIMEOUT):
+            assert (await answers.get()).census == "behind"

@@ -21,6 +21,7 @@ from routeq_mqtt.scheduler.store.incoming import returned_row
 from routeq_mqtt.scheduler.store.rows import NONE_GIVEN
 from routeq_mqtt.tasks import Scope
 from routeq_mqtt.transport.base import ConnectOptions
+from routeq_mqtt.wire.envelopes.dealt import is_question
 from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.envelopes.rows import row_key
 
@@ -72,6 +73,7 @@ class Adoption:
         self._running = running
         self._charge = charge
         own = context.topics.session(client_id)
+        self._dealt_topic = context.topics.deal(client_id)
         self._given = GivenIds(context.store, client_id, own)
         self._waiting: deque[Message] = deque()
         self._arrived = Notifier()
@@ -129,7 +131,7 @@ class Adoption:
         topics = self._context.topics
         filters: tuple[str, ...] = topics.shared(self._queue)
         if self._context.surroundings.deals:
-            filters = (*filters, topics.deal(self._client_id))
+            filters = (*filters, self._dealt_topic)
         await connection.unsubscribe(*filters)
         await connection.subscribe(own)
         await connection.publish(own, _MARK)
@@ -177,6 +179,8 @@ class Adoption:
         if message.topic == self._context.topics.session(self._client_id):
             self._marked = self._marked or message.payload == _MARK
             return
+        if message.topic == self._dealt_topic and is_question(message.payload):
+            return  # the census learns of this session from its adoption
         try:
             rows.append(self._row(message, Envelope.decode(message.payload)))
         except UnreadableMessage as error:

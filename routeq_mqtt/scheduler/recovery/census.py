@@ -1,8 +1,9 @@
 """Asks every worker session which released rows it holds; parks the others again.
 
 The question goes through the session's own topic, behind everything that waits in that session, so
-the answer is exact. Asked after every connect, it recovers from a scheduler that died while it
-published and a broker that lost its memory.
+the answer is exact. A session that is dealt jobs answers to a copy that comes behind them. Asked
+after every connect, it recovers from a scheduler that died while it published and a broker that
+lost its memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
+from routeq_mqtt.wire.envelopes.dealt import encode_question
 from routeq_mqtt.wire.ids import new_id
 from routeq_mqtt.wire.messages.census import BROKER_SESSION, CensusQuestion
 
@@ -90,10 +92,17 @@ class Census:
         log.info("census of %d rows in %d sessions", len(self._asked), len(sessions))
         asked = {job: attempt for job, (attempt, _) in self._asked.items()}
         question = CensusQuestion(census=number, jobs=asked).encode()
-        topics = [self._topic_of(session) for session in sessions]
-        await self._context.publish_all([(topic, question) for topic in topics])
+        await self._context.publish_all(self._addressed(sessions, question))
         if number == self._number:
             await self._close_if_complete()
+
+    def _addressed(self, sessions: list[str], question: bytes) -> list[tuple[str, bytes]]:
+        """The question for each session: where jobs are dealt, behind them first."""
+        copies = [(self._topic_of(session), question) for session in sessions]
+        if not self._context.surroundings.deals:
+            return copies
+        dealt, deal = encode_question(question), self._context.topics.deal
+        return [(deal(one), dealt) for one in sessions if one != BROKER_SESSION] + copies
 
     def _released(self, ids: set[str]) -> None:
         """Rows that go out now, to whomever, are no matter of a census that began before."""

@@ -27,20 +27,39 @@ class Membership:
     Attributes:
         closed: no new jobs until we are told otherwise.
         away: no new jobs until a slot is free.
+        subscribed: filters of queues that the broker's session may have.
     """
 
     def __init__(self, choose: Callable[[], tuple[str, ...]], joined: Callable[[], None]) -> None:
         self.closed: bool = False
         self.away: bool = False
+        self.subscribed: set[str] = set()
         self._choose = choose
         self._filters = choose()
         self._joined = joined
         self._tasks = Tasks()
 
-    def filters(self) -> tuple[str, ...]:
-        """What to subscribe to at a connect."""
+    def filters(self, *, is_new: bool) -> tuple[str, ...]:
+        """What to subscribe to at a connect.
+
+        Args:
+            is_new: the session has no subscriptions yet.
+        """
+        if is_new:
+            self.subscribed.clear()
         self._filters = self._choose()
+        self.subscribed.update(self._open())
         return self._open()
+
+    async def drop_others(self, connection: Connection) -> None:
+        """After a connect: end the subscriptions that we left, or tried to, while it was away.
+
+        Raises:
+            ConnectionLost: the connection ended first.
+        """
+        others = self.subscribed.difference(self._open())
+        if others:
+            await self._unsubscribe(connection, tuple(sorted(others)))
 
     def _open(self) -> tuple[str, ...]:
         return () if self.closed or self.away else self._filters
@@ -71,15 +90,20 @@ class Membership:
 
     async def _move(self, connection: Connection, old: tuple[str, ...]) -> None:
         await self._join(connection, tell=True)
-        await connection.unsubscribe(*old)
+        await self._unsubscribe(connection, old)
 
     async def _join(self, connection: Connection, *, tell: bool) -> None:
+        self.subscribed.update(self._filters)
         await connection.subscribe(*self._filters)
         if tell:
             self._joined()
 
     async def _leave(self, connection: Connection) -> None:
-        await connection.unsubscribe(*self._filters)
+        await self._unsubscribe(connection, self._filters)
+
+    async def _unsubscribe(self, connection: Connection, filters: tuple[str, ...]) -> None:
+        await connection.unsubscribe(*filters)
+        self.subscribed -= set(filters) - set(self._open())  # it may have joined again meanwhile
 
     async def forget(self) -> None:
         """Wait for no answer."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost, UnreadableMessage
 from routeq_mqtt.transport.base import ConnectOptions
 from routeq_mqtt.transport.reconnecting import Link
+from routeq_mqtt.wire.envelopes.dealt import decode_question, is_question
 from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.envelopes.rows import row_key
 from routeq_mqtt.wire.ids import new_id
@@ -116,6 +117,7 @@ class QueueSession:
         self.in_turn = False
         self._topics = topics
         self._own_topic = topics.session(client_id)
+        self._dealt_topic = topics.deal(client_id)
         self._jobs = jobs
         self._surroundings = surroundings
         self._answer = answer
@@ -157,8 +159,9 @@ class QueueSession:
         if not connection.session_present:
             self._decide(connection)
         # A broker restart forgets shared subscriptions, so also where the session is present.
-        filters = self.membership.filters()
+        filters = self.membership.filters(is_new=not connection.session_present)
         await connection.subscribe(self._own_topic, *filters)
+        await self.membership.drop_others(connection)
         self._subscribed = connection
         self._pause_when_full(connection)
         if self.holdings.unconfirmed or self.membership.away:
@@ -199,7 +202,7 @@ class QueueSession:
         self._switch_to(connection)
         if not message.dup:
             self._unnamed.only_from(connection)
-        if message.topic == self._own_topic:
+        if message.topic == self._own_topic or self._is_dealt_question(message):
             self._control(connection, message)
             return
         held = self._hold(connection, message)
@@ -270,10 +273,19 @@ class QueueSession:
                 is_of_this_connection = self._marks.came(decode_mark(message.payload))
                 if is_of_this_connection and not message.retain and self.holdings.unconfirmed:
                     self._decide(connection)
-            else:
+            elif self._is_dealt_question(message):
+                self._answer(self, decode_question(message.payload))
+            elif self._dealt_topic not in self.membership.subscribed:
                 self._answer(self, CensusQuestion.decode(message.payload))
         except UnreadableMessage as error:
             self._complaints.note(message.topic, error)
+
+    def _is_dealt_question(self, message: Message) -> bool:
+        """A question behind the jobs that were dealt: its copy on our own topic may overtake them.
+
+        That one is for a session that is dealt nothing now.
+        """
+        return message.topic == self._dealt_topic and is_question(message.payload)
 
     def settle(self, held: Delivery) -> None:
         """Acknowledge; remember it, should the acknowledgement get lost."""
