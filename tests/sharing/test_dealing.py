@@ -271,3 +271,25 @@ async def test_a_session_answers_to_the_census_that_comes_behind_the_dealt_jobs(
         await connection.publish(deal, encode_question(behind))
         async with asyncio.timeout(TIMEOUT):
             assert (await answers.get()).census == "behind"
+
+
+async def test_a_job_that_the_broker_sends_again_while_it_runs_runs_once() -> None:
+    """NATS repeats what was not acknowledged within `ack_wait`, on the same connection."""
+    memory = broker(mqtt5=False)
+    async with MemoryBus(broker=memory, settings=settings()) as bus:
+        await bus.worker(options=WorkerOptions(queues=("default",), concurrency=5))
+        await bus.dispatch(Dealt(key="first"))
+        await ran(1)
+        await bus.dispatch(Dealt(key="long", waits=True))
+        [deal] = [topic for topic in TOUCHED if topic.startswith(bus.sender.topics.deal(""))]
+        session = deal.removeprefix(bus.sender.topics.deal(""))
+        async with asyncio.timeout(TIMEOUT):
+            while not any(b"long" in payload for payload in memory.holds(session)):
+                await asyncio.sleep(0.001)
+        memory.repeat(session)
+        await bus.dispatch(Dealt(key="behind"))
+        assert await ran(1) == [("behind", 1)]
+        GATE.set()
+        assert await ran(1) == [("long", 1)]
+        await bus.dispatch(Dealt(key="last"))
+        assert await ran(1) == [("last", 1)]

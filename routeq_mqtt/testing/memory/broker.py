@@ -168,6 +168,12 @@ class MemoryBroker:
             wire.down.send(mqtt.End(ConnectionLost("connection lost: keep-alive timeout")))
             self.drop(wire)
 
+    def repeat(self, client_id: str) -> None:
+        """Send what a connected session has not acknowledged once more, as NATS does in time."""
+        session = self._router.sessions.get(client_id)
+        if session is not None and session.wire is not None:
+            session.resume()
+
     def holds(self, client_id: str) -> list[bytes]:
         """Payloads that a session holds: unacknowledged ones, then queued ones."""
         session = self._router.sessions.get(client_id)
