@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import sys
 import time
@@ -112,6 +113,7 @@ def test_an_error_is_json_where_json_was_asked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # a service in this process sets them up
     monkeypatch.setenv("ROUTEQ_TIMEOUT", "0.2")
     monkeypatch.setattr(sys, "argv", ["routeq-mqtt", *words, "--json"])
     with pytest.raises(SystemExit) as ended:
