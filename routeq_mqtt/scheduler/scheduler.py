@@ -20,6 +20,7 @@ from routeq_mqtt.scheduler.lifecycle.epoch import Epoch, advance_often
 from routeq_mqtt.scheduler.lifecycle.handover import hand_over
 from routeq_mqtt.scheduler.lifecycle.presence import Presence
 from routeq_mqtt.scheduler.lifecycle.session import MAX_WAIT, inputs, make_session, session_options
+from routeq_mqtt.scheduler.lifecycle.sharing import decide_sharing
 from routeq_mqtt.scheduler.lifecycle.single_instance import InstanceLock, refuse_second
 from routeq_mqtt.scheduler.lifecycle.standby import Standby
 from routeq_mqtt.scheduler.services import Services
@@ -80,8 +81,8 @@ class Scheduler:
         self._hook = hook
         self._open_store = open_store
         self._roles: Services | None = None
-        self._deals = self._topics.sharing == "scheduler"
-        self._presence = Presence(self._topics, self._clock, options.db, deals=self._deals)
+        self._deals = False
+        self._presence = Presence(self._topics, self._clock, options.db)
         self.online: asyncio.Event = self._presence.online
         self.ready: asyncio.Event = self._presence.ready
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -117,6 +118,8 @@ class Scheduler:
         held = await self._stand_by() if waits else None
         try:
             seen = await refuse_second(self._transport, self._topics, self._clock)
+            self._deals = await decide_sharing(self._transport, self._topics, self._clock)
+            self._presence.deal(deals=self._deals)
         except BaseException:
             if held is not None:
                 held.release()

@@ -100,8 +100,8 @@ class Settings:
     sharing: Sharing = setting(
         "auto",
         "Who gives a queue's jobs to its workers: `broker`, by shared subscriptions, or "
-        "`scheduler`, for brokers without them. The scheduler's setting counts; `auto`: as it says "
-        "(`broker`, if that has `auto`, too). See `docs/brokers.md`.",
+        "`scheduler`, for brokers without them. The scheduler's setting counts; with `auto` it "
+        "tries the broker, and all others do as it says. See `docs/brokers.md`.",
         read=one_of(*get_args(Sharing)),
     )
     events: bool = setting(

@@ -13,6 +13,23 @@ from tests.cluster.jobs import Flaky, Gated, Report
 pytestmark = pytest.mark.slow
 
 
+async def test_a_scheduler_finds_out_what_the_broker_can_do(dealing: Cluster) -> None:
+    dealing.extra_env["ROUTEQ_SHARING"] = "auto"
+    scheduler = await dealing.scheduler()
+    await dealing.worker()
+    async with dealing.bus() as bus:
+        await bus.dispatch(Report(key="a"))
+        await bus.dispatch(Report(key="later"), delay=0.1)
+        await dealing.recorder.count("ran", 2)
+    sharing = "scheduler" if isinstance(dealing, ForeignCluster) else "broker"
+    assert f"sharing={sharing} " in scheduler.output
+
+
+async def test_a_scheduler_lets_a_broker_share_that_can(cluster: Cluster) -> None:
+    scheduler = await cluster.scheduler()
+    assert "sharing=broker " in scheduler.output
+
+
 async def test_dealt_jobs_outlive_worker_and_scheduler(dealing: Cluster) -> None:
     scheduler = await dealing.scheduler()
     worker = await dealing.worker("default", "--concurrency", "2")

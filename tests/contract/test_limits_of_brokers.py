@@ -9,6 +9,7 @@ import pytest
 
 from routeq_mqtt import Job
 from routeq_mqtt.bus.send.sender import Sender
+from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryTransport
 from routeq_mqtt.testing.bus import MemoryBus
 from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage
@@ -79,7 +80,7 @@ async def test_a_worker_says_that_no_job_will_come(
         return got
 
     monkeypatch.setattr(Sender, "gets_shared", noting)
-    async with MemoryBus("default", broker=broker):
+    async with MemoryBus("default", broker=broker, settings=Settings(sharing="broker")):
         async with asyncio.timeout(TIMEOUT):
             await asked.wait()
         await asyncio.sleep(0)

@@ -11,6 +11,7 @@ import pytest
 from routeq_mqtt import Job, NoConsumer
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.presence.status import WIRE, WorkerLoad, WorkerState, WorkerStatus, encode
+from routeq_mqtt.scheduler.lifecycle import sharing
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import BrokerOptions, MemoryBroker, MemoryBus, MemoryTransport
 from routeq_mqtt.topics import Sharing
@@ -67,8 +68,8 @@ async def _fresh() -> AsyncIterator[None]:
     GATE.set()
 
 
-def settings(sharing: Sharing = "scheduler") -> Settings:
-    return Settings(sharing=sharing, timeout=5.0)
+def settings(chosen: Sharing = "scheduler") -> Settings:
+    return Settings(sharing=chosen, timeout=5.0)
 
 
 @pytest.mark.parametrize("mqtt5", [True, False])
@@ -83,6 +84,35 @@ async def test_jobs_run_on_a_broker_that_shares_nothing(*, mqtt5: bool) -> None:
         await bus.bulk([Dealt(key=str(number)) for number in range(50)], "b")
         assert sorted(int(key) for key, _ in await ran(50)) == list(range(50))
     assert not [topic for topic in TOUCHED if topic.startswith(("$", "queue/"))]
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+async def test_a_scheduler_finds_out_that_the_broker_does_not_share(
+    *, mqtt5: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_WITHIN", 0.05)
+    caplog.set_level("INFO", "routeq_mqtt.scheduler.lifecycle.sharing")
+    async with MemoryBus("a", broker=broker(mqtt5=mqtt5), settings=settings("auto")) as bus:
+        await bus.dispatch(Dealt(key="now"), queue="a")
+        assert await ran(1) == [("now", 1)]
+    assert [topic for topic in TOUCHED if topic.startswith("routeq/deal/")]
+    [line] = [one.getMessage() for one in caplog.records if one.getMessage().startswith("sharing=")]
+    assert line.startswith("sharing=scheduler the broker does not deliver")
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_a_scheduler_leaves_the_jobs_to_a_broker_that_shares(*, hidden: bool) -> None:
+    """Also where access control hides from it what it tries, and so it cannot know."""
+
+    def allow(client_id: str, action: str, topic: str) -> bool:
+        TOUCHED.add(topic)
+        return not (hidden and "/probe/routeq-sharing-" in topic)
+
+    memory = MemoryBroker(BrokerOptions(allow=allow))
+    async with MemoryBus("a", broker=memory, settings=settings("auto")) as bus:
+        await bus.dispatch(Dealt(key="now"), queue="a")
+        assert await ran(1) == [("now", 1)]
+    assert not [topic for topic in TOUCHED if topic.startswith("routeq/deal/")]
 
 
 async def test_producers_and_workers_follow_the_status_of_the_scheduler(tmp_path: Path) -> None:
@@ -106,14 +136,14 @@ async def test_a_scheduler_that_no_longer_deals_is_followed_too(tmp_path: Path) 
     memory = MemoryBroker()
     bus = MemoryBus(broker=memory, settings=settings("auto"))
     try:
-        for sharing in ("scheduler", "broker", "scheduler"):
-            one = MemoryBus(broker=memory, settings=settings(sharing))
+        for chosen in ("scheduler", "broker", "scheduler"):
+            one = MemoryBus(broker=memory, settings=settings(chosen))
             await one.scheduler(tmp_path / "routeq.db")
-            if sharing == "scheduler" and not bus.sender.link.connection:
+            if chosen == "scheduler" and not bus.sender.link.connection:
                 await bus.worker("default")
                 await bus.open()
-            await bus.dispatch(Dealt(key=sharing))
-            assert await ran(1) == [(sharing, 1)]
+            await bus.dispatch(Dealt(key=chosen))
+            assert await ran(1) == [(chosen, 1)]
             await one.__aexit__(None, None, None)
     finally:
         await bus.__aexit__(None, None, None)

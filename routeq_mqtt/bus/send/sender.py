@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from routeq_mqtt.transport.base import Connection, Message, Transport
 
 _REFUSED = 0x80
+_SLOW = 10.0
+"""Seconds after which a broker that answers nothing of what we sent ourselves hides it from us."""
+
 _NOT_AUTHORIZED = 0x87
 _EMPTY_FOR = 1.0
 """Seconds for which a queue whose express lane was empty is not tried again: `$queue` is safe."""
@@ -104,10 +107,11 @@ class Sender:
     async def gets_shared(self, timeout: float) -> bool:
         """Whether the broker delivers to a shared subscription: not all that grant it do.
 
-        True also where access control keeps us from finding out.
+        True also where access control keeps us from finding out, or the broker is that slow.
 
         Args:
-            timeout: seconds to wait for a message that we sent ourselves.
+            timeout: seconds to wait for a message to a group after one that was sent behind it has
+                come to a plain subscription.
 
         Raises:
             ConnectionLost: the connection ended first.
@@ -116,20 +120,30 @@ class Sender:
         if self.surroundings.blind:
             return True
         topic = f"{self.topics.probe(self.client_id)}/shared"
+        behind = f"{self.topics.probe(self.client_id)}/behind"
         name = self.topics.alone(self.client_id, topic)
-        came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._awaited[topic] = came
+        loop = asyncio.get_running_loop()
+        came, plain = loop.create_future(), loop.create_future()
+        self._awaited |= {topic: came, behind: plain}
         try:
-            if (await connection.subscribe(name))[0] >= _REFUSED:
+            granted = await connection.subscribe(name, behind)
+            if granted[0] >= _REFUSED:
                 return False
             if await connection.publish(topic, b"shared") >= _REFUSED:
                 return True
-            either: set[asyncio.Future[Any]] = {came, connection.lost}
-            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            await connection.unsubscribe(name)
+            connection.publish(behind, b"plain")
+            lost: asyncio.Future[Any] = connection.lost
+            await asyncio.wait(
+                {came, plain, lost}, timeout=_SLOW, return_when=asyncio.FIRST_COMPLETED
+            )
+            if plain.done():
+                await asyncio.wait(
+                    {came, lost}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+            await connection.unsubscribe(name, behind)
         finally:
-            del self._awaited[topic]
-        return came.done()
+            del self._awaited[topic], self._awaited[behind]
+        return came.done() or not plain.done()
 
     async def caught_up(self) -> None:
         """Wait until all that the broker had for us by now has arrived: our own mark comes last."""

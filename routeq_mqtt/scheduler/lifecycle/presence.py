@@ -35,7 +35,6 @@ class Presence:
         topics: of the bus.
         clock: the system's own.
         db: the database of this scheduler.
-        deals: whether it gives each job to one worker's session.
 
     Attributes:
         status: while it is online.
@@ -43,9 +42,7 @@ class Presence:
         ready: set once it is online, or waits as a standby.
     """
 
-    def __init__(
-        self, topics: Topics, clock: Clock, db: DatabasePlace, *, deals: bool = False
-    ) -> None:
+    def __init__(self, topics: Topics, clock: Clock, db: DatabasePlace) -> None:
         self.online: asyncio.Event = asyncio.Event()
         self.ready: asyncio.Event = asyncio.Event()
         self._topics = topics
@@ -60,12 +57,15 @@ class Presence:
             db=str(db),
             version=VERSION,
             wire=WIRE,
-            deals=deals,
         )
 
     def take_over(self) -> None:
         """It leads from now on: of two that lead, the one that began later leaves."""
         self.status = replace(self.status, started_at=self._clock.now())
+
+    def deal(self, *, deals: bool) -> None:
+        """Whether it gives each job to one worker's session; before it connects as a scheduler."""
+        self.status = replace(self.status, deals=deals)
 
     def will(self) -> Will:
         """The Last Will: what the broker publishes if this process dies."""
