@@ -16,6 +16,7 @@ from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace, Post
 from routeq_mqtt.scheduler.store.store import Store
 from tests.cluster.beside import Beside
 from tests.cluster.cluster import KINDS, Cluster, Kind, mosquitto
+from tests.cluster.dealing import Dealing
 from tests.cluster.memory import MemoryCluster
 from tests.cluster.postgres import Postgres, need_postgres
 from tests.cluster.recorder import Recorder
@@ -32,8 +33,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test on every broker; one marked `stock` also on a mosquitto without configuration.
 
     One marked `memory` also without a process, one marked `beside` also in a namespace beside
-    another bus, and one of those marked `processes` not. One marked `postgres` also on the embedded
-    broker with the scheduler's database in PostgreSQL.
+    another bus, one marked `dealt` also on a mosquitto where the scheduler deals, and one of those
+    marked `processes` not. One marked `postgres` also on the embedded broker with the scheduler's
+    database in PostgreSQL.
     """
     if "kind" not in metafunc.fixturenames:
         return
@@ -47,13 +49,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds.append("postgres")
     if "beside" in marks and "processes" not in marks:
         kinds += ["shared mosquitto", "shared embedded"]
+    if "dealt" in marks and "processes" not in marks:
+        kinds.append("dealing mosquitto")
     metafunc.parametrize("kind", kinds, indirect=True)
 
 
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
-    if chosen in {"mosquitto", "stock", "shared mosquitto"}:
+    if chosen in {"mosquitto", "stock", "shared mosquitto", "dealing mosquitto"}:
         need_mosquitto()
     return chosen
 
@@ -136,6 +140,8 @@ async def cluster(
 def make_cluster(kind: Kind, folder: Path, recorder: Recorder) -> Cluster:
     if kind == "memory":
         return MemoryCluster(folder, recorder)
+    if kind == "dealing mosquitto":
+        return Dealing(folder, recorder)
     if kind == "shared embedded":
         return Beside("embedded", folder, recorder)
     if kind == "shared mosquitto":

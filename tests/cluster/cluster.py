@@ -24,8 +24,9 @@ from tests.cluster.recorder import TIMEOUT, Recorder
 from tests.faults.scheduler import VARIABLE as DIE_AT
 
 Kind = Literal[
-    "mosquitto", "embedded", "stock", "memory", "shared mosquitto", "shared embedded", "postgres"
-]
+    "mosquitto", "embedded", "stock", "memory", "shared mosquitto", "shared embedded", "postgres",
+    "dealing mosquitto",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = ("mosquitto", "embedded")
 """Brokers that every contract test runs on; those marked `stock` also run on a mosquitto that
 nobody configured, which keeps nothing over a restart and 1,000 messages for a session."""

@@ -32,7 +32,7 @@ from tests.cluster.jobs import (
 )
 from tests.cluster.process import Process
 
-pytestmark = [pytest.mark.stock, pytest.mark.memory, pytest.mark.postgres]
+pytestmark = [pytest.mark.stock, pytest.mark.memory, pytest.mark.postgres, pytest.mark.dealt]
 
 
 @pytest.mark.beside
@@ -220,8 +220,9 @@ async def test_a_device_may_say_when_its_job_is_due(cluster: Cluster) -> None:
     late = {"job": "Report", "data": {"key": "in"}, "delay": 0.5}
     async with cluster.bus() as bus:
         connection = await bus.sender.link.ready()
+        intake = bus.sender.surroundings.intake("default")
         for message in (at, late):
-            await connection.publish(cluster.topics.intake("default"), json.dumps(message).encode())
+            await connection.publish(intake, json.dumps(message).encode())
         await bus.dispatch(Report(key="now"))
     await cluster.recorder.count("ran", 3)
     ran = {event["key"]: event for event in cluster.recorder.events}
