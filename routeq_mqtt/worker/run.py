@@ -151,7 +151,7 @@ class WorkerRun:
         self.announcer: Registration = Registration(self.sender, clock)
         obedience = OrderHandler(self.sessions, self.pool, self._called_off, self.giver.give)
         self.orders: Orders = Orders(
-            self.sender, {self.id, options.name}, options.served, obedience
+            self.sender, {self.id, options.name}, options.served, obedience, self.requests
         )
         self.reports: LoadReports = LoadReports(
             self.id,

@@ -56,6 +56,8 @@ class BrokerOptions:
             PUBACK, as mosquitto 2.0.11 does; on 3.1.1 in place of it (3.3.5).
         max_packet: bytes of a payload that it takes; a larger one ends the connection. None: any.
         shares: deliver to shared subscriptions; else they are granted, and nothing comes.
+        retained_to_wildcards: send retained messages to filters with ``+`` or ``#``; RabbitMQ
+            does not.
         tells_max_packet: on MQTT 5 the CONNACK says so (3.2.2.3.6).
         delay: seconds that packets are on their way, for each burst.
         packet_ids: the highest packet id of a session; few of them come again soon.
@@ -71,6 +73,7 @@ class BrokerOptions:
     max_packet: int | None = None
     tells_max_packet: bool = True
     shares: bool = True
+    retained_to_wildcards: bool = True
     delay: Delay = no_delay
     packet_ids: int = LAST_PACKET_ID
 
@@ -330,9 +333,14 @@ class MemoryBroker:
         wire.down.send(mqtt.Granted(packet.packet_id, tuple(reasons)))
         for name, reason in zip(packet.filters, reasons, strict=True):
             if reason < _FAILURE and name not in known:
-                for message in self._router.retained_for(name):
+                for message in self._retained_for(name):
                     kept = replace(message, qos=min(reason, message.qos), retain=True)
                     session.give(kept, most_queued=self.options.max_queued)
+
+    def _retained_for(self, name: str) -> list[mqtt.Publish]:
+        if not self.options.retained_to_wildcards and ("+" in name or "#" in name):
+            return []
+        return self._router.retained_for(name)
 
     # -- the end of a connection ---------------------------------------------------------------
 

@@ -2,23 +2,27 @@
 
 They are retained, so a worker knows them before it takes its first job. What was withdrawn while we
 were not connected is simply not sent again: after each connect the whole picture is taken anew.
+Where the scheduler deals, it is asked as well: some brokers (RabbitMQ) send nothing retained to
+filters with wildcards, or only what the same node of a cluster took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from routeq_mqtt.errors import UnreadableMessage
-from routeq_mqtt.tasks import Tasks
+from routeq_mqtt.errors import ConnectionFailed, ConnectionLost, RouteqError, UnreadableMessage
+from routeq_mqtt.tasks import Scope, Tasks
 from routeq_mqtt.wire import admission
 from routeq_mqtt.wire.messages.complaints import Complaints
 from routeq_mqtt.wire.messages.orders import Order
+from routeq_mqtt.wire.messages.requests import Orders as OrdersWanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from routeq_mqtt.bus.send.rpc import Requests
     from routeq_mqtt.bus.send.sender import Sender
     from routeq_mqtt.transport.base import Connection, Message
     from routeq_mqtt.wire.envelopes.envelope import Envelope
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger(__name__)
 
 _MOST_KEYS = 1_000
+
+_ANSWER_WITHIN = 3.0
+"""Seconds for the scheduler to say what it has ordered."""
 
 _LEARN_WITHIN = 5.0
 """Seconds after which we work without orders: access control may hide them from us."""
@@ -59,6 +66,7 @@ class Orders:
         names: what this worker is called: its id, and its name if it has one.
         queues: that it serves.
         obeys: is called at each change.
+        requests: asks the scheduler.
 
     Attributes:
         cancelled: ids of jobs that must not run, or must stop.
@@ -72,7 +80,12 @@ class Orders:
     """
 
     def __init__(
-        self, sender: Sender, names: Collection[str | None], queues: Collection[str], obeys: Obeys
+        self,
+        sender: Sender,
+        names: Collection[str | None],
+        queues: Collection[str],
+        obeys: Obeys,
+        requests: Requests,
     ) -> None:
         self.cancelled: set[str] = set()
         self.recalled: set[str] = set()
@@ -85,6 +98,7 @@ class Orders:
         self._names = names
         self._queues = queues
         self._obeys = obeys
+        self._requests = requests
         self._complaints = Complaints(log)
         self._fresh: set[tuple[str, str]] | None = None
         self._learned = asyncio.Event()
@@ -112,20 +126,52 @@ class Orders:
     async def _keep_up(self) -> None:
         while True:
             connection = await self._sender.link.ready()
-            await self._learn(connection)
-            await asyncio.shield(connection.lost)
+            changed = self._sender.surroundings.scheduler_changed
+            since = changed.fired
+            if await self._learn(connection):
+                await asyncio.shield(connection.lost)
+                continue
+            async with Scope() as scope:
+                news = scope.start(changed.wait(since=since), "orders-scheduler")
+                either: set[asyncio.Future[Any]] = {connection.lost, news}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _learn(self, connection: Connection) -> None:
-        """Take the whole picture; what is not in it any more is withdrawn."""
+    async def _learn(self, connection: Connection) -> bool:
+        """Take the whole picture; what is not in it any more is withdrawn. Whether it is whole."""
         self._fresh = set()
         await self._sender.listen([self._sender.topics.all_orders], self._take)
         await self._sender.caught_up()
+        all_are_known = await self._ask()
         if connection.lost.done():
-            return  # the next connection starts over
+            return True  # the next connection starts over
         fresh, self._fresh = self._fresh, None
-        for order in self._known() - fresh:
+        for order in self._known() - fresh if all_are_known else ():
             self._change(*order, holds=False)
         self._learned.set()
+        return all_are_known
+
+    async def _ask(self) -> bool:
+        """Where the scheduler deals, take its orders from itself; whether all are known now.
+
+        One that is away publishes them all when it comes, and is then asked what it withdrew.
+        """
+        around = self._sender.surroundings
+        if not around.deals:
+            return True
+        if not around.scheduler_online:
+            return False
+        try:
+            orders = await self._requests.ask(OrdersWanted(), timeout=_ANSWER_WITHIN)
+        except (ConnectionLost, ConnectionFailed):
+            return False
+        except RouteqError as error:
+            log.warning("the scheduler did not say what it has ordered: %s", error)
+            return False
+        for order in orders:
+            if self._fresh is not None:
+                self._fresh.add((order.kind, order.name))
+            self._change(order.kind, order.name, holds=True)
+        return True
 
     def _known(self) -> set[tuple[str, str]]:
         return {
