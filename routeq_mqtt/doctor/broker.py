@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from routeq_mqtt.doctor.patient import Probe, options
 from routeq_mqtt.doctor.report import Check
-from routeq_mqtt.errors import ConnectionFailed
+from routeq_mqtt.errors import ConnectionFailed, ConnectionLost
 from routeq_mqtt.topics import DOCTOR
 from routeq_mqtt.transport.aio import AioConnection
 from routeq_mqtt.transport.base import NO_MATCHING_SUBSCRIBERS
@@ -84,22 +84,53 @@ def limits(patient: Patient) -> list[Check]:
 
 
 async def shared(patient: Patient) -> Check:
-    """A message through a shared subscription."""
-    if patient.bus.sender.surroundings.deals:
-        return Check("shared subscriptions", "ok", "not needed: the scheduler deals")
-    async with patient.client() as probe:
-        topic = f"{probe.topic}/shared"
-        codes = await probe.connection.subscribe(patient.topics.alone(probe.name, topic))
-        await patient.publish(topic, b"doctor")
-        if codes[0] < _REFUSED and await probe.count(1):
-            return Check("shared subscriptions", "ok", "a group gets what is published")
-    return Check(
-        "shared subscriptions",
-        "failed",
-        f"a message to the group of {topic!r} did not arrive",
-        "start the scheduler with ROUTEQ_SHARING=scheduler (docs/brokers.md), or use a broker "
-        "with $share/… (mosquitto 2, EMQX, HiveMQ, the embedded one)",
-    )
+    """A message through a shared subscription; where none comes, whether jobs can be dealt."""
+    name, around = "shared subscriptions", patient.bus.sender.surroundings
+    if around.deals:
+        return Check(name, "ok", "not needed: the scheduler deals")
+    if await _reaches_a_group(patient):
+        return Check(name, "ok", "a group gets what is published")
+    if not await _keeps_a_session(patient):
+        return Check(
+            name,
+            "failed",
+            "a message to a group did not arrive, and none was kept for a session whose client was "
+            "away: this broker can neither share jobs nor be dealt them",
+            "use another broker (docs/brokers.md): a job would be lost with its worker",
+        )
+    if around.scheduler_online:
+        return Check(
+            name,
+            "failed",
+            "a message to a group did not arrive, and the scheduler leaves the jobs to groups",
+            "start it with ROUTEQ_SHARING=auto or scheduler: it deals (docs/brokers.md); or use a "
+            "broker with $share/… (mosquitto 2, EMQX, HiveMQ, the embedded one)",
+        )
+    return Check(name, "ok", "a group gets nothing: the scheduler will deal (docs/brokers.md)")
+
+
+async def _reaches_a_group(patient: Patient) -> bool:
+    try:
+        async with patient.client() as probe:
+            topic = f"{probe.topic}/shared"
+            codes = await probe.connection.subscribe(patient.topics.alone(probe.name, topic))
+            await patient.publish(topic, b"doctor")
+            return codes[0] < _REFUSED and bool(await probe.count(1))
+    except ConnectionLost:  # ejabberd ends it at the subscription
+        return False
+
+
+async def _keeps_a_session(patient: Patient) -> bool:
+    """Whether a message waits for a client that is away."""
+    probe = Probe(patient.topics)
+    first = await patient.transport.connect(options(probe, persistent=True), probe.take)
+    try:
+        await first.subscribe(probe.topic)
+    finally:
+        await first.close()
+    await patient.publish(probe.topic, b"doctor")
+    async with patient.client(probe, persistent=True):
+        return bool(await probe.count(1))
 
 
 async def way(patient: Patient) -> Check:
