@@ -18,6 +18,7 @@ from tests.cluster.recorder import TIMEOUT
 from tests.transport.scripted import Peer, Script, Scripted
 from tests.transport.subjects import Inbox
 
+UNSUBACK_TYPE = 0xB0
 SUBACK_TYPE = 0x90
 
 
@@ -259,6 +260,36 @@ async def test_refused_filters_keep_their_codes() -> None:
         one = await broker.transport().connect(ConnectOptions("a"), Inbox())
         assert await one.subscribe("a", "b", "c", "$share/g/d") == [1, 0x87, 0, 0x9E]
         await one.close()
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+async def test_no_packet_has_more_than_8_filters(*, mqtt5: bool) -> None:
+    """AWS IoT takes no more; every subscription of the bus goes this way."""
+    numbers: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome(mqtt5=mqtt5)
+        for _ in range(3):
+            _, body = await peer.packet()
+            numbers.append(body.count(b"filter/"))
+            codes = bytes([1] * numbers[-1])
+            head = body[:2] + (b"\x00" if mqtt5 else b"")
+            peer.send(bytes((SUBACK_TYPE, len(head + codes))) + head + codes)
+        for _ in range(3):
+            _, body = await peer.packet()
+            numbers.append(body.count(b"filter/"))
+            reasons = b"\x00" + bytes(numbers[-1]) if mqtt5 else b""
+            peer.send(bytes((UNSUBACK_TYPE, 2 + len(reasons))) + body[:2] + reasons)
+        await rest(peer)
+
+    filters = [f"filter/{number:02}" for number in range(20)]
+    async with Scripted(script) as broker:
+        transport = broker.transport("5" if mqtt5 else "3.1.1")
+        one = await transport.connect(ConnectOptions("a"), Inbox())
+        assert await one.subscribe(*filters) == [1] * 20
+        await one.unsubscribe(*filters)
+        await one.close()
+    assert numbers == [8, 8, 4] * 2
 
 
 @pytest.mark.parametrize(
