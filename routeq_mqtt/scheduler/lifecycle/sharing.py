@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger(__name__)
 
-_WITHIN = 1.0
-"""Seconds that a group of one may take longer than a plain subscription."""
+_WITHIN = 0.5
+"""Seconds that a group of one may take longer than a plain subscription; a part of the time that a
+standby takes to take over."""
 
 _TRIES = 3
 """Connections in a row that may end at a shared subscription before that is the cause."""
