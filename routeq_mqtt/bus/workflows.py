@@ -29,13 +29,13 @@ _MOST_STEPS = 500
 
 
 class Chain:
-    """Jobs that run one after the other, each when the one before it is done.
+    """Jobs that run one after the other; each starts when the previous one is done.
 
     Args:
-        jobs: 1 to 500, in order; each goes to its own queue.
+        jobs: 1 to 500 jobs, in order; each goes to its own queue.
 
     Raises:
-        ConfigurationError: none, or too many jobs.
+        ConfigurationError: there are no jobs, or too many.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -48,17 +48,18 @@ class Chain:
         self._jobs = jobs
 
     async def dispatch(self, bus: Bus | None = None, *, delay: float | None = None) -> list[str]:
-        """Store the whole chain, its first job last; the jobs' ids, in order.
+        """Send the chain to the scheduler; returns the ids of the jobs, in order.
 
-        One transaction where it is less than 1 MB; a larger one travels in several messages.
+        A chain of less than 1 MB is stored in one transaction, a larger one in several, its first
+        job last.
 
         Args:
             bus: default: the default bus.
-            delay: seconds until the first one runs.
+            delay: seconds until the first job runs; default None: now.
 
         Raises:
-            NoScheduler, and what else `Bus.dispatch` raises; then none of them runs, except after
-            DispatchTimeout, when all or none may.
+            RouteqError: NoScheduler, and what `Bus.dispatch` raises. Then no job runs; after
+                DispatchTimeout, all or none may.
         """
         bus = _a_bus(bus)
         chain = new_id()
@@ -76,18 +77,19 @@ class Chain:
 
 
 def chain(*jobs: Job) -> Chain:
-    """Jobs one after the other.
+    """Make a chain: jobs that run one after the other.
 
     ``await chain(Download(), Convert(), Publish()).dispatch()``
 
-    When a job fails for good, the later ones stay held: run it again by hand (``routeq-mqtt failed
-    retry``) and the chain goes on; forget it, or cancel any of them, and the later ones go, too.
+    When a job becomes a failed record, the later ones wait: retry it (``routeq-mqtt failed
+    retry``), and the chain continues. If you delete the record, or cancel any job of the chain, the
+    later jobs are cancelled.
     """
     return Chain(jobs)
 
 
 class BatchHandle:
-    """A batch that was dispatched; its id is enough to find it again, from anywhere.
+    """A dispatched batch. Its id is enough to make another handle, in any program.
 
     Args:
         id: of the batch.
@@ -99,30 +101,30 @@ class BatchHandle:
         self._bus = _a_bus(bus)
 
     async def progress(self) -> BatchProgress:
-        """How far it is.
+        """Return the progress of the batch.
 
         Raises:
-            RequestFailed: there is none of this id; a batch is forgotten 7 days after its end.
+            RequestFailed: no batch has this id; batches are deleted 7 days after their end.
         """
         return await self._bus.batch_progress(self.id)
 
     async def cancel(self) -> BatchProgress:
-        """Cancel all of its jobs that are not over, and those that are added later.
+        """Cancel all of its jobs that have not ended, and those that are added later.
 
-        One that is over stays as it is: `finished_at` is set, and `called_off` is not.
+        A batch that has ended does not change: `finished_at` is set, and `called_off` is not.
 
         Raises:
-            RequestFailed: there is none of this id.
+            RequestFailed: no batch has this id.
         """
         return await self._bus.cancel_batch(self.id)
 
     async def add(self, jobs: Iterable[Job]) -> list[str]:
-        """Add jobs; from one of its own jobs, while that runs, the batch cannot end meanwhile.
+        """Add jobs. If one of its own jobs does this, the batch cannot end meanwhile.
 
-        To a batch that has ended they are added all the same, and its callbacks do not run again.
+        Jobs can also be added to a batch that has ended; its callbacks do not run again.
 
         Raises:
-            RequestFailed: there is none of this id; nothing was added.
+            RequestFailed: no batch has this id; nothing was added.
         """
         return await self._bus.add_to_batch(self.id, jobs)
 

@@ -24,9 +24,10 @@ class JobEvent:
     Attributes:
         event: one of `EVENTS`.
         id, job, queue: of the job; `job` is its wire name.
-        by: the worker's id, or the client identifier of who dispatched it.
-        at: UTC epoch seconds.
-        more: `attempt`, `delay`, `error`, `reason`, `done`, `total`, `note`: what fits the event.
+        by: the id of the worker, or the client identifier of the producer.
+        at: when it happened, UTC epoch seconds.
+        more: details, depending on the event: `attempt`, `delay` (seconds), `error`, `reason`,
+            `done`, `total`, `note`.
     """
 
     event: str
@@ -46,13 +47,16 @@ _hooks: dict[str, list[Hook]] = {}
 
 
 def on(*events: str) -> Callable[[_H], _H]:
-    """Call a function at some events, or, if none is named, at all of them (a decorator).
+    """Call the decorated function for some job events: ``@on("failed")``; without names, for all.
 
-    It runs in the event loop and must not block. What it raises is logged, and changes nothing for
-    the job.
+    The function runs in the event loop and must not block. An exception that it raises is logged
+    and does not affect the job.
+
+    Args:
+        *events: names of events, of `EVENTS`; default: all.
 
     Raises:
-        ConfigurationError: there is no such event; names those that there are.
+        ConfigurationError: an event is unknown; lists the known ones.
     """
     for event in events:
         if event not in EVENTS:
@@ -78,7 +82,7 @@ def on(*events: str) -> Callable[[_H], _H]:
 
 
 def remove_hook(function: Hook) -> None:
-    """Call a function no more."""
+    """Remove a hook; one that is not registered changes nothing."""
     for event, hooks in list(_hooks.items()):
         if function in hooks:
             hooks.remove(function)

@@ -25,11 +25,11 @@ _global: list[Middleware] = []
 
 
 def middleware(function: _M) -> _M:
-    """Put a coroutine function around `handle` of every job that this process runs (a decorator).
+    """Wrap `handle` of every job that this process runs in the decorated coroutine function.
 
-    Those that were added first are outermost; all of them are outside of a class's own. The job's
-    timeout covers them, and what they raise counts as raised by `handle`. One that does not go on
-    ends the job as done, without running it.
+    The first one added is outermost; all of them are outside the middleware of a class. The job's
+    timeout includes them, and an exception that they raise counts as raised by `handle`. If one
+    does not await the next, the job counts as done without having run.
 
     Raises:
         ConfigurationError: it is not a coroutine function of a job and a handler.

@@ -124,20 +124,23 @@ def every(
     missed: Missed = "once",
     name: str | None = None,
 ) -> Callable[[_J], _J]:
-    """Run a job of this class every so often, at whole multiples since 1970, UTC.
+    """Run a job of this class at a fixed interval: ``@every(minutes=5)``.
+
+    Runs are due at whole multiples of the interval since 1970, UTC.
 
     Args:
-        *wrong: nothing: the unit is named.
-        seconds: added up with `minutes`, `hours` and `days`; 1 second at least in all.
-        minutes: see there.
-        hours: see there.
-        days: see there.
-        missed: what becomes of ticks at which no scheduler ran: "skip", "once", "all".
-        name: of the schedule; default: the job's wire name.
+        *wrong: not allowed: name the unit.
+        seconds: added to `minutes`, `hours` and `days`; in all, 1 second to 100 years.
+        minutes: see `seconds`.
+        hours: see `seconds`.
+        days: see `seconds`.
+        missed: what to do about runs that were due while no scheduler ran: "skip" them, run
+            "once", or run "all"; default "once".
+        name: name of the schedule; default: the job's wire name.
 
     Raises:
-        ConfigurationError: where the class is defined: it makes no sense, or another class has a
-            schedule of this name.
+        ConfigurationError: when the class is defined: an argument is invalid, or another class has
+            a schedule of this name.
     """
     if wrong:
         raise ConfigurationError(
@@ -158,7 +161,7 @@ def cron(
 
     Args:
         expression: five fields, or six with seconds in front.
-        timezone: in which it is meant, with its daylight saving time; default UTC.
+        timezone: time zone of the expression, for example "Europe/Berlin"; default "UTC".
         missed: as for `every`.
         name: as for `every`.
 

@@ -22,19 +22,19 @@ _declared: dict[tuple[str, str], type[Job]] = {}
 
 
 def trigger(pattern: str) -> Callable[[J], J]:
-    """Each message on a topic becomes a job of this class.
+    """Make a job of this class of each message on a topic.
 
-    ``@trigger("devices/{device_id}/telemetry")``: the level in braces is the field `device_id`; the
-    keys of a payload that is a map are fields; any other payload is the field `payload`, which is
-    the bytes or the text that was sent where it is annotated `bytes` or `str`. A worker
-    that imports the class tells the scheduler, which from then on listens, also while no worker
-    runs (`docs/edge.md`).
+    With ``@trigger("devices/{device_id}/telemetry")``, the topic level in braces becomes the field
+    `device_id`. If the payload is a map, its keys become fields; any other payload becomes the
+    field `payload` (as sent, if that is annotated `bytes` or `str`). A worker that imports the
+    class registers the trigger with the scheduler, which from then on subscribes to the topic, also
+    while no worker runs (`docs/edge.md`).
 
     Args:
         pattern: an MQTT topic filter; see `Trigger`.
 
     Raises:
-        ConfigurationError: the pattern is wrong, or the class lacks a field that it names.
+        ConfigurationError: the pattern is invalid, or names a field that the class does not have.
     """
 
     def declare(decorated: J) -> J:

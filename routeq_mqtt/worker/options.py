@@ -1,4 +1,4 @@
-"""What a worker is told at its start, checked where it is written."""
+"""The options of a worker, checked where they are written."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """How a worker works.
+    """The options of a worker. Times are seconds.
 
     Attributes:
-        queues: in order of priority: a waiting job of an earlier queue starts before one of a
-            later queue.
-        concurrency: jobs that run at once; default 10.
-        threads: plain functions that run at once; default: as many as concurrency.
-        max_memory: stop gracefully when the process has more resident memory than that, MB of 10^6
-            bytes; default: never.
-        prefetch: jobs held beyond those that run, for each queue; default: as many as concurrency,
-            and up to 256 while jobs are so short that all slots run them in 20 ms.
-        max_jobs: stop after that many jobs; default: never.
-        max_time: stop after that many seconds; default: never.
-        timeout, max_tries: for job classes that set none of their own.
+        queues: highest priority first: a waiting job of an earlier queue starts before one of a
+            later queue; default ``("default",)``.
+        concurrency: jobs that run at the same time; default 10.
+        threads: plain functions that run at the same time; default: `concurrency`.
+        max_memory: shut down gracefully above this much resident memory, MB of 10^6 bytes; default
+            None: no limit.
+        prefetch: jobs of each queue held beyond the running ones; default: `concurrency`, and up to
+            256 while jobs are so short that all slots run them in 20 ms.
+        max_jobs: shut down after this many jobs; default None: no limit.
+        max_time: shut down after this many seconds; default None: no limit.
+        timeout, max_tries: for job classes that set none; default: 60 seconds, 3 attempts.
         overrides: whether a message may set `max_tries`, `timeout`, `retry_after` and the like,
             within what the class of its job allows; default True.
-        max_deliveries: how many workers a job may take down before it fails; default 5.
-        stop_when_empty: stop when no job is waiting.
-        shutdown_timeout: seconds that running jobs get to finish when the worker stops; default 30.
-        cancel_timeout: seconds that a cancelled coroutine (a timeout, an order) gets to end; then
-            its job ends without it, and its slot is replaced; default 10.
-        name: a stable name, part of the worker's id; it also works on the queue of that device.
-        tags: what else is known of the device, for broadcasts; only with a name.
-        events: tell what happens to jobs on ``routeq/events/<queue>``.
+        max_deliveries: how many workers a job may crash before it fails for good; default 5.
+        stop_when_empty: shut down when no job is waiting; default False.
+        shutdown_timeout: seconds that running jobs get to finish on shutdown; default 30.
+        cancel_timeout: seconds that a coroutine gets to end after a timeout or an order to cancel;
+            then its job ends without it, and its slot is replaced; default 10.
+        name: a stable name, part of the worker's id; jobs can be dispatched to it. Default None.
+        tags: properties of the device that broadcasts select by; only with a name. Default: none.
+        events: publish job events on ``routeq/events/<queue>``; default True.
         log_jobs: log each job that is done, with the seconds that it ran; default False.
-        guard: the keys that jobs are checked and opened with; default: none.
-        stall_limit: seconds without a sign of life of the event loop after which the worker gives
-            its jobs away; default 30.
-        triggers: messages that become jobs, to be declared to the scheduler.
+        guard: the keys that verify and decrypt jobs; default: no keys.
+        stall_limit: seconds for which the event loop may be blocked before the worker hands its
+            jobs to others; default 30.
+        triggers: topic patterns whose messages become jobs; the worker registers them with the
+            scheduler. Default: none.
     """
 
     queues: tuple[str, ...] = ("default",)

@@ -29,15 +29,17 @@ _MOST_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchProgress:
-    """How far a batch is.
+    """Progress of a batch.
 
     Attributes:
-        total: jobs that were added.
-        pending: those that are not over.
-        failed: those that ended as a failed record.
-        cancelled: those that were cancelled.
-        called_off: the batch was cancelled as a whole.
-        finished_at: UTC epoch seconds; None: it goes on.
+        id: id of the batch.
+        name: name that it was given, or None.
+        total: number of jobs that were added.
+        pending: jobs that have not ended.
+        failed: jobs that became failed records.
+        cancelled: jobs that were cancelled.
+        called_off: whether the batch was cancelled as a whole.
+        finished_at: when it ended, UTC epoch seconds; None: it has not.
     """
 
     id: str
@@ -51,7 +53,7 @@ class BatchProgress:
 
     @property
     def done(self) -> int:
-        """Jobs that did their work."""
+        """Number of jobs that are done."""
         return self.total - self.pending - self.failed - self.cancelled
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,7 +94,7 @@ class _Bus(Adds, Protocol):
 
 
 class Batches:
-    """The part of a bus that knows batches by their ids: a `SyncBus` has no use for a handle."""
+    """The part of a bus that manages batches by id, for `SyncBus`, which has no batch handles."""
 
     async def dispatch_chain(
         self: Adds, chain: Follows, *, delay: float | None = None

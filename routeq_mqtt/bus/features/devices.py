@@ -34,19 +34,20 @@ _AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutProgress:
-    """How far a broadcast is.
+    """Progress of a broadcast.
 
     Attributes:
-        name: of its job.
-        total: devices that get it.
-        waiting: those that have not got it: away, or their turn has not come.
-        running: those that have it and are not done.
-        done: those that did it.
-        failed: those where it ended as a failed record.
-        cancelled: those that do not get it, or were stopped.
-        called_off: it was cancelled or aborted as a whole.
-        aborted_at: when too many had failed; UTC epoch seconds.
-        finished_at: UTC epoch seconds; None: it goes on.
+        id: id of the broadcast.
+        name: wire name of its job.
+        total: number of devices that it was sent to.
+        waiting: devices that have not received the job: offline, or later in the rollout.
+        running: devices that have the job and have not ended it.
+        done: devices on which the job is done.
+        failed: devices on which it became a failed record.
+        cancelled: devices that do not get the job, or on which it was stopped.
+        called_off: whether the broadcast was cancelled or aborted as a whole.
+        aborted_at: when it was aborted because too many failed, UTC epoch seconds, or None.
+        finished_at: when it ended, UTC epoch seconds; None: it has not.
     """
 
     id: str
@@ -67,7 +68,7 @@ class RolloutProgress:
 
 
 class Rollout:
-    """A broadcast; its id is enough to find it again, from anywhere.
+    """A broadcast. Its id is enough to make another handle (`Bus.rollout`), in any program.
 
     Args:
         id: of the broadcast.
@@ -83,10 +84,10 @@ class Rollout:
         return f"{self.id}@{device}"
 
     async def progress(self) -> RolloutProgress:
-        """How far it is.
+        """Return the progress of the broadcast.
 
         Raises:
-            RequestFailed: there is none of this id; one is forgotten 7 days after its end.
+            RequestFailed: no broadcast has this id; they are deleted 7 days after their end.
             NoScheduler: no scheduler answers.
         """
         shown = await self._requests.ask(requests.RolloutShow(id=self.id))
@@ -106,7 +107,7 @@ class Rollout:
         )
 
     async def cancel(self) -> RolloutProgress:
-        """Send it to no further device, take it back where it waits, stop it where it runs."""
+        """Stop the broadcast: no other device gets the job; waiting and running ones end."""
         await self._requests.ask(requests.BatchCancel(id=self.id))
         return await self.progress()
 
