@@ -82,7 +82,7 @@ def mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def _database(folder: Path) -> DatabasePlace:
+def database_in(folder: Path) -> DatabasePlace:
     """The scheduler's; ``ROUTEQ_TEST_POSTGRES`` is a url for all tests, each in its own schema."""
     server = os.environ.get("ROUTEQ_TEST_POSTGRES")
     if server is None:
@@ -97,7 +97,7 @@ class Cluster:
         self.kind = kind
         self.folder = folder
         self.recorder = recorder
-        self.db: DatabasePlace = _database(folder)
+        self.db: DatabasePlace = database_in(folder)
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.listeners: list[str] = []

@@ -76,7 +76,7 @@ class MemoryCluster(Cluster):
 
     async def scheduler(self, *flags: str, **env: str) -> Process:
         assert not flags
-        options = SchedulerOptions(db=self.folder / "routeq.db")
+        options = SchedulerOptions(db=self.db)
         sharing = Settings.from_environment(self.extra_env | env).sharing
         topics = replace(self.topics, sharing=sharing)
         return await self._start(Scheduler(self._transport(), options, topics=topics))

@@ -18,6 +18,7 @@ from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.transport.base import ConnectOptions, Message
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
+from tests.cluster.cluster import database_in
 
 gates: dict[str, asyncio.Event] = {}
 """What `Obstructed` jobs wait for; of one test each."""
@@ -62,7 +63,7 @@ class Rig:
         self._tasks: dict[object, asyncio.Task[None]] = {}
 
     async def start_scheduler(self, **options: Any) -> Scheduler:
-        chosen = SchedulerOptions(db=self.folder / "routeq.db", **options)
+        chosen = SchedulerOptions(db=database_in(self.folder), **options)
         scheduler = self.scheduler = Scheduler(self.transport, chosen)
         await self._start(scheduler)
         return scheduler

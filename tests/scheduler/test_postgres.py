@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from routeq_mqtt.errors import StaleDatabase
 from routeq_mqtt.scheduler.intake import schedule_table
 from routeq_mqtt.scheduler.store import sql
 from routeq_mqtt.scheduler.store.engines.lockers import LeaseLocker
-from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl, place_of
+from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
 from routeq_mqtt.scheduler.store.lock import DatabaseHeld
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
@@ -75,10 +76,36 @@ async def test_the_server_accepts_every_statement(url: PostgresUrl) -> None:
     assert number > 200
 
 
-def test_the_tables_are_those_of_the_newest_file() -> None:
-    from routeq_mqtt.scheduler.store.engines.postgres.schema import VERSION
+def columns(found: list[Any]) -> set[tuple[str, str]]:
+    return {(str(table), str(column)) for table, column in found}
 
-    assert len(MIGRATIONS) == VERSION, "a migration of SQLite's schema needs its like"
+
+async def test_the_tables_are_those_of_the_newest_file(url: PostgresUrl, tmp_path: Path) -> None:
+    """Whatever a migration adds to the file, it adds here."""
+    file = await Store.open(tmp_path / "routeq.db")
+    theirs = await file.database.read(
+        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c "
+        "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+    )
+    await file.close()
+    store = await Store.open(url)
+    ours = await store.database.read(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name <> 'lease'"
+    )
+    # What is a row number in the file.
+    assert columns(ours) - {("retained", "number")} == columns(theirs)
+    found = await store.database.read("SELECT value FROM meta WHERE key = 'schema'")
+    assert found == [(str(len(MIGRATIONS)),)]
+    await store.close()
+
+
+async def test_a_schema_of_a_later_version_is_refused(url: PostgresUrl) -> None:
+    store = await Store.open(url)
+    await store.database.write("UPDATE meta SET value = ? WHERE key = 'schema'", [("1000",)])
+    await store.close()
+    with pytest.raises(ConfigurationError, match=r"schema version 1000, .*upgrade"):
+        await Store.open(url)
 
 
 # -- connections that are lost -----------------------------------------------------------------
@@ -245,21 +272,6 @@ async def test_text_is_kept_and_ordered_as_in_the_file(url: PostgresUrl) -> None
     assert one.id == "a\u2400b"
     assert await store.done([("a\0b", 1, True)], 1.0) == 1
     await store.close()
-
-
-def test_the_place_is_shown_without_its_password() -> None:
-    place = place_of("postgresql://me:secret@db.example:5433/bus?schema=one&sslmode=require")
-    assert isinstance(place, PostgresUrl)
-    assert str(place) == "postgresql://me@db.example:5433/bus?schema=one&sslmode=require"
-    assert "secret" not in repr(place)
-    assert place.schema == "one"
-    assert place.conninfo == "postgresql://me:secret@db.example:5433/bus?sslmode=require"
-
-
-@pytest.mark.parametrize("schema", ["", "Upper", "a-b", '"; DROP', "x" * 64])
-def test_a_schema_is_a_plain_name(schema: str) -> None:
-    with pytest.raises(ConfigurationError, match="schema="):
-        place_of(f"postgresql://me@host/bus?schema={schema}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import psycopg
 
 from routeq_mqtt.errors import ConfigurationError, StaleDatabase
 from routeq_mqtt.scheduler.store.engines.engine import Columns, Engine, Secrets, Values
-from routeq_mqtt.scheduler.store.engines.postgres.schema import SCRIPT, VERSION
+from routeq_mqtt.scheduler.store.engines.postgres.schema import SCRIPT, VERSION, migrations_from
 from routeq_mqtt.scheduler.store.engines.postgres.session import Session, is_away
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store.sql import epoch as sql_epoch
@@ -92,14 +92,11 @@ class PostgresEngine(Engine):
                 }
                 one.cursor().executemany("INSERT INTO meta VALUES ($1, $2)", list(made.items()))
                 log.info("database %s: made", self._lease.url)
-            [version] = one.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or (
-                "none",
-            )
-        if version != str(VERSION):
-            raise ConfigurationError(
-                f"database {self._lease.url} is of schema version {version}, this library knows "
-                f"{VERSION} only"
-            )
+            [(version,)] = one.execute("SELECT value::int FROM meta WHERE key = 'schema'")
+            later = migrations_from(version, str(self._lease.url))
+            for number, script in enumerate(later, version + 1):
+                one.execute(script, prepare=False)
+                one.execute("UPDATE meta SET value = $1 WHERE key = 'schema'", (str(number),))
         [(token,)] = self._session.execute(sql.TOKENS)
         [(lineage,)] = self._session.execute(sql_epoch.LINEAGE)
         return Secrets(bytes(token), str(lineage))

@@ -5,8 +5,11 @@ Text is compared by its bytes, as SQLite does: hence the collation.
 
 from __future__ import annotations
 
+import re
+
 from routeq_mqtt.scheduler.store.engines.postgres.triggers import TRIGGERS
 from routeq_mqtt.scheduler.store.schema.identity import OWN
+from routeq_mqtt.scheduler.store.schema.schema import migrations_from as of_files
 
 _IS_OWN = f"origin = '\\x{OWN.hex()}'::bytea"
 
@@ -272,7 +275,31 @@ CREATE TABLE audit (
 """
 
 VERSION = 23
-"""Of the schema of the SQLite file that this one is the same as."""
+"""Of the schema of the SQLite file that `SCRIPT` makes the same as."""
 
 SCRIPT = _TABLES.replace(" TEXT", ' TEXT COLLATE "C"') + TRIGGERS
 """Makes an empty schema the database."""
+
+_KINDS = (
+    (re.compile(r"\bINTEGER( NOT NULL)? DEFAULT (TRUE|FALSE)\b"), r"BOOLEAN\1 DEFAULT \2"),
+    (re.compile(r"\bINTEGER\b"), "BIGINT"),
+    (re.compile(r"\bREAL\b"), "DOUBLE PRECISION"),
+    (re.compile(r"\bBLOB\b"), "BYTEA"),
+    (re.compile(r"\bTEXT\b"), 'TEXT COLLATE "C"'),
+    (re.compile(r"\) WITHOUT ROWID;"), ");"),
+)
+
+
+def migrations_from(version: int, path: str) -> list[str]:
+    """The scripts that a database of this version still needs: SQLite's, with other types.
+
+    Raises:
+        ConfigurationError: it is of a later version than this library knows.
+    """
+    return [_translated(script) for script in of_files(version, path)]
+
+
+def _translated(script: str) -> str:
+    for kind, ours in _KINDS:
+        script = kind.sub(ours, script)
+    return script
