@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid5
 
 from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
 from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace, PostgresUrl
@@ -83,11 +83,11 @@ def mosquitto() -> str | None:
 
 
 def database_in(folder: Path) -> DatabasePlace:
-    """The scheduler's; ``ROUTEQ_TEST_POSTGRES`` is a url for all tests, each in its own schema."""
+    """The scheduler's; ``ROUTEQ_TEST_POSTGRES`` is a url for all tests; a folder has a schema."""
     server = os.environ.get("ROUTEQ_TEST_POSTGRES")
     if server is None:
         return folder / "routeq.db"
-    return PostgresUrl.parse(f"{server}&schema=t{uuid4().hex}")
+    return PostgresUrl.parse(f"{server}&schema=t{uuid5(NAMESPACE_URL, str(folder)).hex}")
 
 
 class Cluster:

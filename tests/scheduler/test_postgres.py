@@ -19,7 +19,7 @@ from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
 from routeq_mqtt.scheduler.store.lock import DatabaseHeld
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
-from routeq_mqtt.scheduler.store.sql import jobs
+from routeq_mqtt.scheduler.store.sql import jobs, observe
 from routeq_mqtt.scheduler.store.store import Store
 from tests.cluster.postgres import Postgres, need_postgres
 from tests.scheduler.test_store import row
@@ -286,3 +286,11 @@ async def test_a_server_that_refuses_us_is_an_error_and_not_waited_for(
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
         await Store.open(PostgresUrl.parse(change(postgres.url)))
+
+
+async def test_a_moment_may_be_a_whole_number_or_have_a_fraction(url: PostgresUrl) -> None:
+    store = await Store.open(url)
+    await store.take([row("1", run_at=1), row("2", run_at=1.5), row("3", expires_at=None)])
+    assert [one.run_at for one in await store.parked("q", 10)] == [1.0, 1.5, 0.0]
+    assert await store.database.write(observe.OLD_STATS, [(60, 1796059003.5)]) == 0
+    await store.close()

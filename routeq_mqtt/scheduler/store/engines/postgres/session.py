@@ -55,6 +55,12 @@ class _Plain(Dumper):
         return repr(obj).encode()
 
 
+class _Real(_Plain):
+    """One that may have a fraction, also where it is compared with whole numbers."""
+
+    oid = psycopg.adapters.types["float8"].oid
+
+
 class _Truth(_Plain):
     def dump(self, obj: Any) -> bytes:  # noqa: ANN401
         return b"t" if obj else b"f"
@@ -149,7 +155,7 @@ class Session:
             return _Nothing()
         columns = of_columns(statement)
         if columns is not None:
-            cursor.execute(columns, [list(column) for column in zip(*many, strict=True)])
+            cursor.execute(columns, [_column(column) for column in zip(*many, strict=True)])
         else:
             cursor.executemany(translated(statement), many)
         self.changes += max(cursor.rowcount, 0)
@@ -248,6 +254,13 @@ class Session:
         raise NotCommitted("the connection was lost before the commit, nothing was changed")
 
 
+def _column(values: tuple[Any, ...]) -> list[Any]:
+    """Moments may be whole numbers or not: a list has one type."""
+    if float in (kinds := set(map(type, values))) and int in kinds:
+        return [None if one is None else float(one) for one in values]
+    return list(values)
+
+
 class _Nothing:
     rowcount = 0
 
@@ -272,7 +285,7 @@ def connect(url: PostgresUrl, *, reads: bool = False) -> psycopg.Connection[Any]
         **options, autocommit=True, prepare_threshold=0, cursor_factory=psycopg.RawCursor
     )
     one.prepared_max = 1_000
-    for kind, dumper in ((int, _Plain), (float, _Plain), (bool, _Truth), (str, _Text)):
+    for kind, dumper in ((int, _Plain), (float, _Real), (bool, _Truth), (str, _Text)):
         one.adapters.register_dumper(kind, dumper)
     one.adapters.register_loader("numeric", _Number)
     one.execute(
