@@ -193,6 +193,17 @@ def words(field: str, longest: int) -> Check:
     return check
 
 
+def any_words(field: str, longest: int) -> Check:
+    """The same with NUL: what somebody else has accepted is read, and shown, whatever it holds."""
+
+    def check(value: Any) -> str:  # noqa: ANN401
+        if type(value) is not str or len(value) > longest or not _encodes(value):
+            refuse(field, value, f"a text of at most {longest} characters")
+        return value
+
+    return check
+
+
 def _encodes(value: str) -> bool:
     try:
         value.encode()

@@ -108,6 +108,24 @@ async def test_a_job_shows_all_of_its_attempts(bed: tuple[Rig, Bus]) -> None:
     assert "no <b>a</b>" in shown.history[-1]["traceback"]
 
 
+async def test_an_error_with_nul_hides_neither_itself_nor_others(bed: tuple[Rig, Bus]) -> None:
+    """One job that says what it likes must not keep everybody from the list."""
+    one, bus = bed
+    await one.start_worker()
+    bad = await bus.dispatch(Tallied(key="a\0\x1b\u202e", outcome="fails"), confirm="stored")
+    good = await bus.dispatch(Tallied(key="good", outcome="fails"), confirm="stored")
+    for job in (bad, good):
+        assert (await job.wait(timeout=30)).state == "failed"
+    page = await bus.requests.ask(asks.JobsList(state="failed", with_data=True))
+    errors = {row.id: row.error for row in page.rows}
+    assert errors == {
+        bad.id: "ValueError: no <b>a\0\x1b\u202e</b>", good.id: "ValueError: no <b>good</b>"
+    }  # fmt: skip
+    assert (await bus.requests.ask(asks.JobsShow(id=bad.id))).error == errors[bad.id]
+    assert {one.id for one in await bus.failed.list()} == {bad.id, good.id}
+    assert (await bad.status()).error == errors[bad.id]
+
+
 async def test_a_running_job_says_where_it_runs(bed: tuple[Rig, Bus]) -> None:
     one, bus = bed
     gates["g"] = asyncio.Event()

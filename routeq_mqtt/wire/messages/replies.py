@@ -239,7 +239,7 @@ class DeviceShown:
 # -- decoders ----------------------------------------------------------------------------------
 
 _MANY = 10_000_000
-_text = checks.words("a text", 1_000_000)
+_text = checks.any_words("a text", 1_000_000)
 _count = checks.count("a number", -(1 << 53))
 _time = checks.number("a time", -1e300, 1e300)
 
