@@ -45,15 +45,19 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+_UNSEEN = (0x061C, 0x200B, 0x200E, 0x200F, 0xFEFF)
+_TURNING = (*range(0x2028, 0x202F), *range(0x2060, 0x206A))
+
 _CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
-}
+} | {code: f"\\u{code:04x}" for code in (*_UNSEEN, *_TURNING, *range(0xE0000, 0xE0080))}
 
 
 def tame(text: str) -> str:
     """A text whose control characters are written out, but for newline and tab.
 
     Names and errors come from any publisher; as they are, they could repaint the terminal of
-    who looks at them.
+    who looks at them. Invisible characters, and those that turn the direction of writing,
+    are written out, too: a name is what it looks like.
     """
     return text.translate(_CONTROLS)

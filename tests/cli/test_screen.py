@@ -112,12 +112,13 @@ def test_each_kind_of_output_says_the_same(rich: bool, capsys: pytest.CaptureFix
 
 @pytest.mark.usefixtures("rich")
 def test_what_others_say_cannot_repaint_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    hostile = "\x1b[2Jall is well\r\x9b0m\x07"
+    hostile = "\x1b[2Jall is well\r\x9b0m\x07\u202e\u200b\ufeff\u2028\U000e0041"
     seen = Table("job", "why")
     seen.add_row(hostile, (hostile, "red"))
     out = Screen()
     out.print(hostile, {"note": hostile})
     out.print(seen)
     said = capsys.readouterr().out
-    assert said.count("\\x1b[2Jall is well\\x0d\\x9b0m\\x07") == 3
-    assert not {"\x1b", "\x9b", "\r", "\x07"} & set(said)
+    shown = "\\x1b[2Jall is well\\x0d\\x9b0m\\x07\\u202e\\u200b\\ufeff\\u2028\\ue0041"
+    assert said.count(shown) == 3
+    assert not set(hostile) - set("[2Jall is we0m") & set(said)

@@ -180,8 +180,8 @@ async def test_a_copied_command_has_no_placeholder_for_what_is_hidden(
             "navigator.clipboard.writeText = async (text) => { window.copied = text; }"
         )
         for flags, left, rest in (
-            ((), "payload", "dispatch Anything 'text=\"no\"' --queue default"),
-            (("--hide-data",), "the data", "dispatch Anything --queue default"),
+            ((), "payload", "dispatch --queue=default -- Anything 'text=\"no\"'"),
+            (("--hide-data",), "the data", "dispatch --queue=default -- Anything"),
         ):
             await seen.page.goto(await store.serve(*flags))
             await show(seen.page, f"#/job/{job.id}")

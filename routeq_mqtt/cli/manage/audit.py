@@ -39,7 +39,9 @@ def audit(
     if not lines:
         out.print("no action was asked for")
         return
-    table = Table("when", "who", "name", "what", "with", "outcome", whole=2)
+    table = Table("when", "who", "name", "what", "with", "outcome", whole=1)
     for line in lines:
-        table.add_row(when(line.at), line.by, line.how, line.what, line.args, line.outcome)
+        told = (line.by, line.how, line.what, line.args, line.outcome)
+        # Whoever asks chooses these: a line of them must not look like another entry.
+        table.add_row(when(line.at), *(one.replace("\n", "\\n") for one in told))
     out.print(table)

@@ -1,7 +1,7 @@
 // The page: frame, navigation, what is open, and the keyboard.
 import { get } from "./lib/api.js";
 import { age, short } from "./lib/format.js";
-import { html, render, useEffect, useRef, useState } from "./lib/html.js";
+import { html, render, useEffect, useRef, useState, visible } from "./lib/html.js";
 import { HELP, listen } from "./lib/keys.js";
 import { fact, failures, isAway, list, live, now, start, useLive } from "./lib/live.js";
 import { link, useRoute } from "./lib/route.js";
@@ -18,11 +18,13 @@ import { Queue } from "./pages/queue.js";
 import { Schedules } from "./pages/schedules.js";
 import { Workers } from "./pages/workers.js";
 
+// Without a prototype: an address may say "constructor".
 const PAGES = {
+  __proto__: null,
   overview: [Overview, "Overview"], jobs: [Jobs, "Jobs"], failed: [Failed, "Failed"], workers: [Workers, "Workers"],
   schedules: [Schedules, "Schedules"], batches: [Batches, "Batches"], limits: [Limits, "Limits"], edge: [Edge, "Edge"], bus: [Bus, "Bus"],
 };
-const INNER = { queue: [Queue, "overview"], job: [Job, "jobs"] };
+const INNER = { __proto__: null, queue: [Queue, "overview"], job: [Job, "jobs"] };
 
 function Tally({ page }) {
   if (page === "failed") {
@@ -52,7 +54,7 @@ function Frame({ about }) {
   const here = [route.page, ...route.rest].join("/");
   useEffect(() => {
     const name = route.rest[0] || (PAGES[route.page] || ["", route.page])[1];
-    document.title = `${name} · routeq${about.environment ? ` · ${about.environment}` : ""}`;
+    document.title = `${visible(name)} · routeq${about.environment ? ` · ${about.environment}` : ""}`;
     set(false);
     scrollTo(0, 0);
   }, [here]);

@@ -7,7 +7,7 @@ import { live } from "./live.js";
 import { current, link } from "./route.js";
 import { Loaded, Panel, Tabs } from "./ui.js";
 
-const RANGES = { "8h": 8 * 3600, "72h": 72 * 3600, "90d": 90 * 86400 };
+const RANGES = { __proto__: null, "8h": 8 * 3600, "72h": 72 * 3600, "90d": 90 * 86400 };
 const STEPS = { 60: "minute", 600: "10 minutes", 3600: "hour" };
 const stepOf = (range) => ({ "72h": 600, "90d": 3600 })[range] || 60;
 const ENDED = [{ label: "Done", colour: "--done", fill: true }, { label: "Failed", colour: "--failed", dash: [5, 3] }];

@@ -6,6 +6,7 @@ import { filter, link } from "./route.js";
 
 // A mark and a word: nobody has to tell colours apart.
 const MARKS = {
+  __proto__: null,
   done: "✓", failed: "✕", running: "▶", waiting: "○", parked: "○", released: "○", delayed: "◷",
   held: "‖", limited: "≋", cancelled: "⊘", online: "●", stopped: "◌", lost: "✕", silent: "!",
   drained: "‖", adopting: "↻", paused: "‖", retried: "↻", warning: "!", ok: "✓",

@@ -14,11 +14,15 @@ export function Job({ route, about }) {
   return html`<${Loaded} answer=${answer}>${(job) => html`<${Whole} job=${job} about=${about} again=${answer.again} />`}</${Loaded}>`;
 }
 
-const shell = (word) => `'${word.replaceAll("'", "'\\''")}'`;
+// Control characters would act on the terminal that the command is pasted into.
+const control = /[\u0000-\u001f\u007f-\u009f]/g;
+const escape = (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const shell = (word) => (word.search(control) < 0 ? `'${word.replaceAll("'", "'\\''")}'` : `$'${word.replace(/[\\']/g, "\\$&").replace(control, escape)}'`);
 const plain = /^[\w@.,:/+-]+$/;
 const word = (text) => (plain.test(text) ? text : shell(text));
 const field = ([name, value]) => word(`${name}=${JSON.stringify(value)}`);
-const command = (job, fields) => ["routeq-mqtt dispatch", word(job.job || "?"), ...fields.map(field), "--queue", word(job.queue)].join(" ");
+// Behind "--" nothing is an option: a job may be called "--url=mqtt://elsewhere".
+const command = (job, fields) => [`routeq-mqtt dispatch --queue=${word(job.queue)} --`, word(job.job || "?"), ...fields.map(field)].join(" ");
 const isHidden = ([, value]) => JSON.stringify(value).includes("[redacted]");
 
 // A command that would dispatch a placeholder is worse than one that lacks a field.
