@@ -99,6 +99,18 @@ async def test_a_copied_command_is_one_command_with_no_option_of_a_stranger(
     ]  # fmt: skip
 
 
+async def test_a_suggested_command_is_one_whatever_the_queue_is_called(
+    store: Shop, chrome: Browser
+) -> None:
+    link = await store.serve()
+    async with page(chrome) as seen:
+        await seen.page.goto(link)
+        await show(seen.page, f"#/queue/{quote('a b; $(id)')}")
+        await expect(seen.page.locator(".empty")).to_contain_text(
+            "Start one: routeq-mqtt worker --queue='a b; $(id)'"
+        )
+
+
 async def test_500_queues_and_huge_texts_fit_a_phone(
     store: Shop, bus: Bus, chrome: Browser
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,8 +99,18 @@ def test_half_of_the_jobs_failing_is_an_alert_few_of_them_are_not() -> None:
     assert one.passes(60, ended(1_000, 509)) == []  # too few
     assert one.passes(60, ended(1_100, 550)) == []  # a third
     assert one.passes(60, ended(1_100, 650)) == ["failure rate/a"]
-    assert "failed list --queue a" in one.alerter.alerts()[0].text
+    assert "failed list --queue=a" in one.alerter.alerts()[0].text
     assert one.passes(900, ended(1_100, 650)) == []  # ten minutes without a failure
+
+
+def test_the_command_in_an_alert_is_one_whatever_the_queue_is_called() -> None:
+    one = Clocked(failure_share=0.5)
+    queue = "--url=mqtt:evil; id"
+    one.passes(60, QueueNumbers(queue=queue))
+    one.passes(60, QueueNumbers(queue=queue, failed_total=50))
+    [alert] = one.alerter.alerts()
+    command = alert.text.partition(": ")[2]
+    assert shlex.split(command) == ["routeq-mqtt", "failed", "list", f"--queue={queue}"]
 
 
 def test_a_scheduler_that_cannot_commit_says_so() -> None:

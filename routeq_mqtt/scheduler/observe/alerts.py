@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.boundary import one_line
@@ -171,7 +172,7 @@ class Alerter:
         limit = self._rules.failure_share
         text = (
             f"{failed} of {done + failed} jobs failed within 10 minutes: "
-            f"routeq-mqtt failed list --queue {queue}"
+            f"routeq-mqtt failed list --queue={quote(queue)}"
         )
         alert = Alert(
             key=f"failure rate/{queue}", kind="failure rate", queue=queue, since=now, text=text

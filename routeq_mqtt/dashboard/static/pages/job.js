@@ -4,6 +4,7 @@ import { bytes, duration, text } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { fact } from "../lib/live.js";
 import { link } from "../lib/route.js";
+import { word } from "../lib/shell.js";
 import { Ago } from "../lib/time.js";
 import { confirm, Copy, Json, Loaded, Panel, perform, QueueLink, State } from "../lib/ui.js";
 import { cancel, Progress, queueOptions } from "./jobs.js";
@@ -14,12 +15,6 @@ export function Job({ route, about }) {
   return html`<${Loaded} answer=${answer}>${(job) => html`<${Whole} job=${job} about=${about} again=${answer.again} />`}</${Loaded}>`;
 }
 
-// Control characters would act on the terminal that the command is pasted into.
-const control = /[\u0000-\u001f\u007f-\u009f]/g;
-const escape = (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
-const shell = (word) => (word.search(control) < 0 ? `'${word.replaceAll("'", "'\\''")}'` : `$'${word.replace(/[\\']/g, "\\$&").replace(control, escape)}'`);
-const plain = /^[\w@.,:/+-]+$/;
-const word = (text) => (plain.test(text) ? text : shell(text));
 const field = ([name, value]) => word(`${name}=${JSON.stringify(value)}`);
 // Behind "--" nothing is an option: a job may be called "--url=mqtt://elsewhere".
 const command = (job, fields) => [`routeq-mqtt dispatch --queue=${word(job.queue)} --`, word(job.job || "?"), ...fields.map(field)].join(" ");

@@ -3,6 +3,7 @@ import { count, plural, short } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { fact, list } from "../lib/live.js";
 import { link } from "../lib/route.js";
+import { word } from "../lib/shell.js";
 import { RangeTabs, Throughput, Times } from "../lib/throughput.js";
 import { Since } from "../lib/time.js";
 import { confirm, Empty, Number, Panel, perform, State } from "../lib/ui.js";
@@ -11,7 +12,7 @@ import { Oldest } from "./overview.js";
 export function Queue({ route, about }) {
   const name = route.rest[0] || "";
   const queue = fact(`queue/${name}`);
-  if (!queue) return html`<h1>${name}</h1><${Panel}><${Empty} title="No such queue now">No job waits in it and no worker serves it. Start one: routeq-mqtt worker --queue ${name}</${Empty}></${Panel}>`;
+  if (!queue) return html`<h1>${name}</h1><${Panel}><${Empty} title="No such queue now">No job waits in it and no worker serves it. Start one: routeq-mqtt worker --queue=${word(name)}</${Empty}></${Panel}>`;
   const waiting = queue.parked + queue.waiting + (queue.limited || 0);
   const jobs = (state) => link(["jobs"], { state, queue: name });
   return html`
@@ -56,5 +57,5 @@ function Workers({ name }) {
   const workers = list("worker/").filter((worker) => worker.queues.includes(name));
   return html`<${Panel} id="workers" title="Workers of this queue">${workers.length ? html`<table><thead><tr><th>Worker</th><th>State</th><th class="num">Running</th><th class="num">Slots</th></tr></thead>
     <tbody>${workers.map((worker) => html`<tr key=${worker.id}><td><a href=${link(["workers"], { text: worker.id })}>${worker.name || worker.id}</a></td><td><${State} of=${worker.drained ? "drained" : worker.state} /></td><td class="num">${count(worker.active)}</td><td class="num">${count(worker.concurrency)}</td></tr>`)}</tbody></table>`
-    : html`<${Empty} title="No worker">Start one: routeq-mqtt worker --queue ${name}</${Empty}>`}</${Panel}>`;
+    : html`<${Empty} title="No worker">Start one: routeq-mqtt worker --queue=${word(name)}</${Empty}>`}</${Panel}>`;
 }
