@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import socket
 from typing import TYPE_CHECKING, TypeVar
 
 from routeq_mqtt.bus.bus import Bus
@@ -15,6 +18,18 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+def name_asker(bus: Bus, program: str = "") -> None:
+    """Let the audit log say which person asks: their login and host.
+
+    Args:
+        bus: that will ask.
+        program: what they use, where that is more than one command.
+    """
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container may know no login
+        name = f"{getpass.getuser()}@{socket.gethostname()}"
+        bus.requests.asker = f"{program}: {name}" if program else name
+
+
 def on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
     """Do something on a bus, and end the program with a clear line where that fails.
 
@@ -25,6 +40,7 @@ def on_bus(url: str | None, act: Callable[[Bus], Awaitable[_T]]) -> _T:
 
     async def main() -> _T:
         async with Bus(settings=settings(url)) as bus:
+            name_asker(bus)
             return await act(bus)
 
     return run(main)
@@ -43,6 +59,7 @@ def on_first_use(
 
     async def main() -> _T:
         bus = Bus(settings=settings(url, outbox=outbox))
+        name_asker(bus)
         try:
             return await act(bus)
         finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from routeq_mqtt import Bus, UnreadableMessage
+from routeq_mqtt.cli.asking import name_asker
 from routeq_mqtt.cli.manage.events import line
 from routeq_mqtt.cli.output.columns import Table
 from routeq_mqtt.cli.top.board import Board
@@ -161,11 +164,12 @@ async def test_a_key_retries_all_failures_of_a_kind(bed: tuple[Rig, Bus]) -> Non
     board = await board_on(bus)
     while not board.failures:
         board.failures = await bus.requests.ask(FailedGroups())
+    name_asker(bus, "top")
     await press(bus, board, Cursor(pane=3), "t")
     await until(lambda: len(counted) == 4)
-    assert [(bulk.by, bulk.exception) for bulk in await bus.requests.ask(BulkList())] == [
-        ("top", "ValueError")
-    ]
+    [bulk] = await bus.requests.ask(BulkList())
+    assert bulk.by == f"top: {getpass.getuser()}@{socket.gethostname()}"
+    assert bulk.exception == "ValueError"
 
 
 def test_an_event_is_one_line_whatever_it_holds() -> None:

@@ -31,11 +31,15 @@ class Requests:
         sender: the connection to ask on.
         signer: signs what changes something, so that the audit log knows who asked; None: no keys.
         clock: when that was.
+
+    Attributes:
+        asker: who asks, for the scheduler's audit log; default: this client's identifier.
     """
 
     def __init__(self, sender: Sender, signer: Signer | None, clock: Clock) -> None:
         self._sender = sender
         self._signer, self._clock = signer, clock
+        self.asker: str = sender.client_id
         self._reply_topic = sender.topics.reply(sender.client_id)
         self._pending: dict[str, asyncio.Future[Any]] = {}
         self._complaints = Complaints(log)
@@ -55,14 +59,14 @@ class Requests:
             request: what to ask for.
             timeout: seconds to wait for the reply; default 5.
             again: see `exchange`.
-            by: who asks, for the scheduler's audit log; default: this client's identifier.
+            by: who asks, for the scheduler's audit log; default: `asker`.
 
         Raises:
             ConfigurationError: an argument is not valid; raised before anything connects.
             NoScheduler, ConnectionFailed, RequestFailed, ConnectionLost: as `call`.
         """
         topic = self._sender.topics.rpc(request.METHOD)
-        by = by or self._sender.client_id
+        by = by or self.asker
         args = request.checked_args()
         more: dict[str, object] = {}
         if self._signer is not None and request.ACTS:

@@ -13,6 +13,7 @@ import typer
 
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.send.retained import Retained
+from routeq_mqtt.cli.asking import name_asker
 from routeq_mqtt.cli.common import AsJson, Url, out, run, settings
 from routeq_mqtt.cli.processes.signals import stopping
 from routeq_mqtt.cli.top.board import Board
@@ -51,6 +52,7 @@ def top(
 
     async def main() -> None:
         async with Bus(settings=settings(url)) as bus:
+            name_asker(bus, "top")
             board = Board(bus.sender.topics)
             retained = Retained(bus.sender, lambda one: board.take(one, time.monotonic()))
             await bus.sender.listen(board.filters(), retained)

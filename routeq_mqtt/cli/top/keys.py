@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from routeq_mqtt.bus.bus import Bus
     from routeq_mqtt.cli.top.board import Board
 
-BY = "top"
-
 
 def move(board: Board, cursor: Cursor, key: str) -> bool:
     """Select, or sort; whether the key does that."""
@@ -75,7 +73,7 @@ async def press(bus: Bus, board: Board, cursor: Cursor, key: str) -> None:
         return
     asked, words = order
     try:
-        await bus.requests.ask(asked, by=BY)
+        await bus.requests.ask(asked)
         cursor.said = words
     except RouteqError as error:
         cursor.said = f"not done: {error}"
