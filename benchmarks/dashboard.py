@@ -22,6 +22,7 @@ import httpx
 
 from benchmarks.machine import machine
 from benchmarks.processes import cpu_seconds, rss
+from routeq_mqtt.presence.status import HEARTBEAT
 from routeq_mqtt.wire.messages.status import WorkerLoad, WorkerStatus, encode
 from tests.cluster.cluster import Cluster, free_port
 from tests.cluster.jobs import Hopeless, Report
@@ -66,15 +67,15 @@ def fill(db: Path, rows: int, failed: int) -> None:
             )
 
 
-async def fleet(bus: Bus) -> None:
-    """Statuses of online workers."""
+async def fleet(bus: Bus, started_at: float) -> None:
+    """Statuses of online workers; without a new one now and then, they are given up."""
     connection = await bus.sender.link.ready()
     for number in range(WORKERS):
         name = f"worker-{number}"
         queues = [f"q{queue}" for queue in range(number, QUEUES, WORKERS)]
         status = WorkerStatus(
             id=name, state="online", queues=queues, sessions=[f"{name}/{one}" for one in queues],
-            concurrency=10, at=time.time(), started_at=time.time(), version="0",
+            concurrency=10, at=time.time(), started_at=started_at, version="0",
         )  # fmt: skip
         await connection.publish(f"routeq/workers/{name}", encode(status), retain=True)
 
@@ -82,9 +83,12 @@ async def fleet(bus: Bus) -> None:
 async def busy(bus: Bus, until: float) -> None:
     """Changing loads, like those of busy workers."""
     connection = await bus.sender.link.ready()
-    turn = 0
+    turn, started_at, beats_at = 0, time.time(), 0.0
     while time.monotonic() < until:
         turn += 1
+        if time.monotonic() >= beats_at:
+            await fleet(bus, started_at)
+            beats_at = time.monotonic() + HEARTBEAT
         for number in range(WORKERS):
             load = WorkerLoad(active={f"q{number}": turn % 10}, counters={"done": turn})
             await connection.publish(f"routeq/running/worker-{number}", encode(load), retain=True)
@@ -92,17 +96,16 @@ async def busy(bus: Bus, until: float) -> None:
 
 
 async def watch(board: httpx.AsyncClient, until: float) -> int:
-    """One browser tab; returns how many bytes its streams delivered."""
+    """One browser tab: streams, or polls once it is told to; returns how many bytes it got."""
     got = 0
+    async with board.stream("GET", "api/stream") as answer:
+        async for chunk in answer.aiter_bytes():
+            got += len(chunk)
+            if b"event: poll" in chunk or time.monotonic() > until:
+                break
     while time.monotonic() < until:
-        async with board.stream("GET", "api/stream") as answer:
-            async for chunk in answer.aiter_bytes():
-                got += len(chunk)
-                if b"event: poll" in chunk or time.monotonic() > until:
-                    break
-        if time.monotonic() < until:
-            await board.get("api/state")
-            await asyncio.sleep(5)
+        got += len((await board.get("api/state")).content)
+        await asyncio.sleep(5)
     return got
 
 
@@ -117,8 +120,8 @@ async def main(rows: int, failed: int, seconds: float) -> None:
             await _prepare(cluster, rows, failed)
             scheduler = await cluster.scheduler()
             async with cluster.bus() as bus:
-                await fleet(bus)
-                board, process = await _open(cluster)
+                await fleet(bus, time.time())
+                board, process = await open_board(cluster)
                 await _answers(board)
                 await _streams(bus, board, process, scheduler, seconds)
                 await board.aclose()
@@ -140,7 +143,8 @@ async def _prepare(cluster: Cluster, rows: int, failed: int) -> None:
     fill(cluster.folder / "routeq.db", rows, failed)
 
 
-async def _open(cluster: Cluster) -> tuple[httpx.AsyncClient, Process]:
+async def open_board(cluster: Cluster) -> tuple[httpx.AsyncClient, Process]:
+    """Start the dashboard, and log a browser in."""
     process = await Process.cli(
         "dashboard", "dashboard", "--bind", f"127.0.0.1:{free_port()}", env=cluster.env
     )
