@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from routeq_mqtt.bus.send.scheduler_lookup import SchedulerLookup
 from routeq_mqtt.errors import ConnectionFailed, ConnectionLost, UnreadableMessage
 from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.presence.status import SchedulerStatus
@@ -66,6 +67,7 @@ class BrokerInfo:
         self._decides = deals is not None
         self._deals = topics.sharing == "scheduler" if deals is None else deals
         self._probe = topics.probe(client_id)
+        self._lookup = SchedulerLookup(topics, client_id)
         self._marker: asyncio.Future[None] | None = None
         self._probes_lost = 0
         self._complaints = Complaints(log)
@@ -94,11 +96,14 @@ class BrokerInfo:
     async def look(self, connection: Connection) -> None:
         """Find out; retained messages have arrived once our own marker comes back behind them.
 
+        Where no scheduler's status was among them, it is asked for, but not by a scheduler.
+
         Raises:
             ConnectionFailed: the broker takes no message of QoS 1.
             ConnectionLost: the connection ended first.
         """
         topics = self._topics
+        known = self.scheduler is not None
         self._forget()
         self._marker = asyncio.get_running_loop().create_future()
         needed = (self._probe, topics.broker, topics.broker_queues, topics.scheduler)
@@ -129,6 +134,8 @@ class BrokerInfo:
             either, timeout=_MARKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
         )
         self.blind = self.blind or not done  # mosquitto grants what it will never deliver
+        if self.scheduler is None and not (self.blind or self.shares_queue or self._decides):
+            await self._lookup.ask(connection, known=known)
 
     def _spare(self) -> bool:
         """Whether this connection is not probed: the probe has just cost the last one its life."""
@@ -176,11 +183,14 @@ class BrokerInfo:
         """
         topics, topic = self._topics, message.topic
         order = topics.order_of(topic)
-        if order is None and topic not in self._read:
+        answer = self._lookup.awaits(topic)
+        if order is None and topic not in self._read and not answer:
             return False
         try:
             if order is not None:
                 self._fold_order(*order, message.payload)
+            elif answer:
+                self._learn(self._lookup.read(message.payload))
             else:
                 self._read[topic](message.payload)
         except UnreadableMessage as error:
@@ -197,7 +207,12 @@ class BrokerInfo:
             self._marker.set_result(None)
 
     def _fold_scheduler(self, payload: bytes) -> None:
-        self.scheduler = SchedulerStatus.decode(payload) if payload else None
+        self._learn(SchedulerStatus.decode(payload) if payload else None)
+
+    def _learn(self, status: SchedulerStatus | None) -> None:
+        self.scheduler = status
+        if status is not None:
+            self._lookup.heard()
         if self.scheduler is not None and not self._decides:
             self._deals = self.scheduler.deals
         self.scheduler_changed.notify()

@@ -133,7 +133,11 @@ class SchedulerStatus:
         Raises:
             UnreadableMessage: it is invalid; says which field is wrong, and how.
         """
-        raw = read_json_map(payload, "a scheduler's status")
+        return cls.read(read_json_map(payload, "a scheduler's status"))
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> SchedulerStatus:
+        """From a map, which may hold more; raises as `decode` does."""
         return cls(**_required(read_fields(raw, _SCHEDULER), "instance", "state"))
 
 
