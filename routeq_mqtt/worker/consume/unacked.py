@@ -56,11 +56,19 @@ class UnackedDeliveries:
         self.held[held.key] = held
 
     def renew(self, again: Delivery) -> bool:
-        """Whether a message that came again is still here; then that one is to be acknowledged."""
-        before = self.unconfirmed.pop(again.key, None)
+        """Whether a message that came again is still here; then that one is to be acknowledged.
+
+        It may come on the same connection, and behind new ones: NATS sends what it misses the
+        acknowledgement of after its `ack_wait`.
+        """
+        before = self.unconfirmed.pop(again.key, None) or self.held.get(again.key)
         if before is None:
             return False
-        before.connection, before.message = again.connection, again.message
+        connection, message = again.connection, again.message
+        if before.connection is connection and before.message.packet_id != message.packet_id:
+            connection.acknowledge(message)  # its sender had sent it twice
+        else:
+            before.connection, before.message = connection, message
         self.news.notify()
         return True
 
