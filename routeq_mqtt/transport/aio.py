@@ -79,6 +79,15 @@ _SURE = 3
 _FILTERS = 8
 """Filters of one SUBSCRIBE: AWS IoT takes no more."""
 
+_FAILURE = 0x80
+"""The only refusal of MQTT 3.1.1, and the one without a reason of MQTT 5 (3.9.3)."""
+
+_BY_RULE = 1.0
+"""Seconds in which a broker refuses a filter by a rule; what took longer has failed for now."""
+
+_TRIES = 5
+"""SUBSCRIBEs for a filter that fails."""
+
 _AT_ONCE = 128
 """Messages of a batch that are written with one system call."""
 
@@ -549,6 +558,10 @@ class _Client(aiomqtt.Client):
         owed = self._unacknowledged() > 0 or bool(self._answers)
         return owed and not self._paused and not self.lost.done()
 
+    def subscribes(self) -> bool:
+        """Whether a SUBACK (or UNSUBACK) is to come."""
+        return bool(self._answers)
+
     def heard_at(self) -> float:
         """When something was last read (`time.monotonic`)."""
         at: float = self._client._last_bytes_received
@@ -599,11 +612,24 @@ class _Client(aiomqtt.Client):
     async def subscribe_all(
         self, filters: tuple[str, ...], qos: int, *, retained_if_new: bool
     ) -> list[int]:
-        """SUBSCRIBE (3.8) to all filters, in packets that every broker takes."""
-        granted: list[int] = []
-        for first in range(0, len(filters), _FILTERS):
-            some = filters[first : first + _FILTERS]
-            granted += await self._subscribe(some, qos, retained_if_new=retained_if_new)
+        """SUBSCRIBE (3.8) to all filters, in packets that every broker takes.
+
+        One that fails for the moment, and is not refused by a rule, is tried again: a node of a
+        NATS cluster answers so while the others elect a leader.
+        """
+        loop = self._loop
+        granted = [_FAILURE] * len(filters)
+        for _ in range(_TRIES):
+            failed = [at for at, code in enumerate(granted) if code == _FAILURE]
+            since = loop.time()
+            for first in range(0, len(failed), _FILTERS):
+                some = failed[first : first + _FILTERS]
+                names = tuple(filters[at] for at in some)
+                codes = await self._subscribe(names, qos, retained_if_new=retained_if_new)
+                for at, code in zip(some, codes, strict=True):
+                    granted[at] = code
+            if _FAILURE not in granted or loop.time() - since < _BY_RULE:
+                break
         return granted
 
     async def _subscribe(

@@ -4,6 +4,10 @@ A NAT or firewall drops a connection silently. The keep-alive finds out in one t
 its intervals, a minute by default; a dispatch waits 10 seconds. So a PUBLISH without PUBACK for 3
 seconds is followed by a PINGREQ, and 3 more seconds of silence end the connection: there is time
 left to send it again on the next one.
+
+A SUBSCRIBE may take a broker longer, and it reads nothing meanwhile: NATS makes something of each
+filter on most nodes of its cluster, and waits for them to elect a leader when one has died. Who
+hangs up on it then, and asks again, makes it begin anew.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from routeq_mqtt.imports import first_import
 ANSWER_WITHIN = 3.0
 """Seconds until a missing PUBACK is asked for, and then until the connection counts as dead."""
 
+SUBSCRIBED_WITHIN = 10.0
+"""The same for a missing SUBACK."""
+
 _TIOCOUTQ = 0x5411
 """Linux, tcp(7): bytes that the other side has not acknowledged to the kernel."""
 
@@ -28,6 +35,10 @@ class Watched(Protocol):
 
     def waits(self) -> bool:
         """Whether an answer is to come, and would be read."""
+        ...
+
+    def subscribes(self) -> bool:
+        """Whether one of the answers is a SUBACK."""
         ...
 
     def heard_at(self) -> float:
@@ -87,7 +98,8 @@ class Watch:
         if is_moving or watched.heard_at() > self._since:
             self._since = now if is_moving else watched.heard_at()
             self._asked = False
-        wait = self._since + ANSWER_WITHIN - now
+        within = SUBSCRIBED_WITHIN if watched.subscribes() else ANSWER_WITHIN
+        wait = self._since + within - now
         if wait <= 0:
             if self._asked:
                 watched.is_dead()
@@ -95,7 +107,7 @@ class Watch:
             self._asked = True
             self._since = now
             watched.ping()
-            wait = ANSWER_WITHIN
+            wait = within
         self._timer = asyncio.get_running_loop().call_later(wait, self._look)
 
 

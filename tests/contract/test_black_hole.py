@@ -107,3 +107,24 @@ async def test_the_keep_alive_is_a_setting(setting: int | None, asked: int) -> N
         one = await AioTransport(address).connect(ConnectOptions("a"), lambda message: None)
         await one.close()
     assert said == [asked]
+
+
+async def test_a_broker_that_reads_nothing_while_it_subscribes_us_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node of a NATS cluster, for as long as the others elect a leader."""
+    monkeypatch.setattr(watch, "ANSWER_WITHIN", 0.02)
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        _, body = await peer.packet()
+        await asyncio.sleep(0.2)  # a PINGREQ, had there been one, and the end behind it
+        peer.send(b"\x90\x04" + body[:2] + b"\0\1")
+        while True:
+            await peer.packet()
+
+    async with Scripted(script) as broker:
+        one = await broker.transport().connect(ConnectOptions("a"), lambda message: None)
+        async with asyncio.timeout(TIMEOUT):
+            assert await one.subscribe("t") == [1]
+        await one.close()
