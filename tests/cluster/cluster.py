@@ -19,7 +19,7 @@ from routeq_mqtt import Bus, ConnectionFailed, NoScheduler, QueueSize
 from routeq_mqtt.scheduler.store.engines.postgres.url import DatabasePlace, PostgresUrl
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.topics import Topics
-from tests.cluster.process import ROOT, Process
+from tests.cluster.process import ROOT, Process, until_listening
 from tests.cluster.recorder import TIMEOUT, Recorder
 from tests.faults.scheduler import VARIABLE as DIE_AT
 
@@ -161,21 +161,24 @@ class Cluster:
         return str(path)
 
     async def listening(self, port: int) -> None:
-        """The port answers; a refused connection is the event that we wait to end."""
-        async with asyncio.timeout(TIMEOUT):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    return
-                assert self.broker is not None
-                assert self.broker.running, self.broker.output
-                await asyncio.sleep(0.02)
+        """The port answers."""
+        assert self.broker is not None
+        await until_listening(port, self.broker)
 
     async def stop_broker(self, number: signal.Signals = signal.SIGTERM) -> None:
         assert self.broker is not None
         self.broker.send(number)
         await self.broker.ended()
+
+    @property
+    def brokers(self) -> list[Process]:
+        """The processes of the broker that run."""
+        return [self.broker] if self.broker is not None and self.broker.running else []
+
+    @property
+    def keeps_acknowledged(self) -> bool:
+        """Whether the broker has after a kill -9 what it has acknowledged before."""
+        return self.kind == "embedded"
 
     async def restart_broker(self, number: signal.Signals = signal.SIGTERM) -> None:
         await self.stop_broker(number)

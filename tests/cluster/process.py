@@ -113,3 +113,15 @@ class Process:
         """SIGKILL, and wait."""
         self.send(signal.SIGKILL)
         await self.ended()
+
+
+async def until_listening(port: int, process: Process) -> None:
+    """The port answers; a refused connection is the event that we wait to end."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            assert process.running, process.output
+            await asyncio.sleep(0.02)

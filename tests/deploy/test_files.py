@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -17,7 +18,9 @@ from typer.testing import CliRunner
 from routeq_mqtt.cli import make_app
 from routeq_mqtt.cli.checks.settings import markdown
 from routeq_mqtt.cli.checks.shipped import FILES
+from routeq_mqtt.settings.settings import Settings
 from tests.cluster.process import ROOT
+from tests.cluster.rabbitmq import RabbitNodes
 from tests.deploy.dockerfile import DOCKER, instructions
 
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -72,38 +75,71 @@ def is_command(arguments: list[str]) -> None:
     assert {part for part in arguments[1:] if part.startswith("--")} <= known
 
 
-def compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((DOCKER / "docker-compose.yml").read_text())
+SERVICES = {
+    "docker-compose.yml": {"mosquitto", "scheduler", "worker-default", "worker-mail"},
+    "docker-compose.cluster.yml": {
+        "rabbitmq-a", "rabbitmq-b", "rabbitmq-c", "scheduler-1", "scheduler-2", "worker-default",
+    },
+}  # fmt: skip
+BROKERS = ("mosquitto", "rabbitmq-")
+
+
+def compose(file: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DOCKER / file).read_text())
     return loaded
 
 
-def test_the_compose_file_has_what_it_needs() -> None:
-    services = compose()["services"]
-    assert set(services) == {"mosquitto", "scheduler", "worker-default", "worker-mail"}
-    volumes = compose()["volumes"]
+@pytest.mark.parametrize("file", SERVICES)
+def test_a_compose_file_has_what_it_needs(file: str) -> None:
+    services = compose(file)["services"]
+    assert set(services) == SERVICES[file]
+    volumes = compose(file)["volumes"]
     for name, service in services.items():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
             assert source in volumes or (DOCKER / source).exists(), volume
         assert "healthcheck" in service, name
         assert "ports" not in service, "nothing is open to others by default"
-        if name != "mosquitto":
+        if not name.startswith(BROKERS):
             assert service["cap_drop"] == ["ALL"]
             is_command(service["command"])
             is_command(service["healthcheck"]["test"][2:])
 
 
-def test_docker_itself_accepts_the_compose_file() -> None:
+def test_the_nodes_of_the_compose_file_know_each_other_and_are_known() -> None:
+    services = compose("docker-compose.cluster.yml")["services"]
+    nodes = {name for name, service in services.items() if name.startswith("rabbitmq-")}
+    assert {services[name]["hostname"] for name in nodes} == nodes
+    lines = (DOCKER / "rabbitmq" / "rabbitmq.conf").read_text().splitlines()
+    named = {line.rpartition("@")[2] for line in lines if "classic_config.nodes" in line}
+    assert named == nodes
+    for name in set(services) - nodes:
+        addresses = Settings(url=services[name]["environment"]["ROUTEQ_URL"]).addresses()
+        assert {address.host for address in addresses} == nodes
+        assert services[name]["environment"]["ROUTEQ_SHARING"] == "scheduler"
+
+
+def test_the_nodes_have_the_settings_that_were_tested(tmp_path: Path) -> None:
+    shipped = (DOCKER / "rabbitmq" / "rabbitmq.conf").read_text().splitlines()
+    tested = RabbitNodes(tmp_path, [1, 2, 3]).conf(0)
+    own = ("listeners", "mqtt.listeners", "distribution", "cluster_formation.classic_config")
+    assert {line for line in tested if not line.startswith(own)} <= set(shipped)
+    plugins = (DOCKER / "rabbitmq" / "enabled_plugins").read_text()
+    assert plugins == "[rabbitmq_mqtt].\n"
+
+
+@pytest.mark.parametrize("file", SERVICES)
+def test_docker_itself_accepts_a_compose_file(file: str) -> None:
     docker = shutil.which("docker")
     works = docker and subprocess.run(
         [docker, "compose", "version"], capture_output=True, check=False
     )
     if not docker or not works or works.returncode != 0:
         pytest.skip("docker compose is not installed")
-    file = str(DOCKER / "docker-compose.yml")
     done = subprocess.run(
-        [docker, "compose", "-f", file, "config", "--quiet"],
+        [docker, "compose", "-f", str(DOCKER / file), "config", "--quiet"],
         capture_output=True, text=True, check=False,
+        env=os.environ | {"ROUTEQ_ERLANG_COOKIE": "x"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

@@ -1,5 +1,6 @@
 """python -m tests.faults --minutes 30 --seed 7: chaos on each broker, and what came of it.
 
+--broker rabbitmq, --broker nats: on one that is no target by itself, where the scheduler deals.
 --flapping 60: only a network that is cut once a second, so often.
 
 Ends with 1 if a job was lost, or ran twice without one of the known causes.
@@ -16,11 +17,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.cluster.cluster import KINDS, Cluster, Kind, mosquitto
+from tests.cluster.foreign import Foreign
+from tests.cluster.nodes import INSTALLED, NodesCluster
 from tests.cluster.recorder import Recorder
 from tests.faults.chaos import Chaos
 from tests.faults.flapping import flapping_minute
@@ -29,23 +32,31 @@ from tests.faults.verdict import Verdict, shown
 
 _SETTLES_WITHIN = 60.0
 
+Target = Kind | Foreign
+
 
 class Result(NamedTuple):
     """One broker's run."""
 
-    kind: Kind
+    kind: Target
     minutes: float
     verdict: Verdict
     faults: Counter[str]
     steps: Counter[str]
 
 
+def make_cluster(kind: Target, folder: Path, recorder: Recorder) -> Cluster:
+    if kind == "rabbitmq" or kind == "nats":  # noqa: PLR1714 - narrows the type
+        return NodesCluster(kind, folder, recorder)
+    return Cluster(kind, folder, recorder)
+
+
 @contextlib.asynccontextmanager
-async def on_site(kind: Kind, folder: Path) -> AsyncIterator[Site]:
+async def on_site(kind: Target, folder: Path) -> AsyncIterator[Site]:
     """A site with a broker that runs; the folder keeps ledger, databases and logs."""
     recorder = Recorder()
     await recorder.start()
-    cluster = Cluster(kind, folder, recorder)
+    cluster = make_cluster(kind, folder, recorder)
     site = Site(cluster)
     try:
         await cluster.start_broker()
@@ -57,7 +68,7 @@ async def on_site(kind: Kind, folder: Path) -> AsyncIterator[Site]:
         site.ledger.close()
 
 
-async def flapping(kind: Kind, cuts: int, folder: Path) -> tuple[Result, str]:
+async def flapping(kind: Target, cuts: int, folder: Path) -> tuple[Result, str]:
     """A network that is cut once a second on one broker; what came of it, and when work went on."""
     async with on_site(kind, folder) as site:
         back = await flapping_minute(site, cuts=cuts, every=1.0)
@@ -68,7 +79,7 @@ async def flapping(kind: Kind, cuts: int, folder: Path) -> tuple[Result, str]:
     return Result(kind, cuts / 60, verdict, done, Counter()), shown(back)
 
 
-async def run(kind: Kind, minutes: float, seed: int, folder: Path) -> Result:
+async def run(kind: Target, minutes: float, seed: int, folder: Path) -> Result:
     """Chaos on one broker."""
     async with on_site(kind, folder) as site:
         chaos = Chaos(site, seed, lambda name: print(f"{kind}: {name}", file=sys.stderr))  # noqa: T201
@@ -126,14 +137,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="on each broker")
     parser.add_argument("--seed", type=int, default=0, help="the same mixture again")
     parser.add_argument("--flapping", type=int, metavar="CUTS", help="only that, once a second")
-    parser.add_argument("--broker", choices=[*KINDS, "both"], default="both")
+    parser.add_argument("--broker", choices=[*KINDS, *INSTALLED, "both"], default="both")
     parser.add_argument("--keep", type=Path, help="folder for ledgers, databases and logs")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    kinds = [kind for kind in KINDS if options.broker in {kind, "both"}]
-    if mosquitto() is None and "mosquitto" in kinds:
-        kinds.remove("mosquitto")
-        print("mosquitto is not installed: left out", file=sys.stderr)  # noqa: T201
+    kinds: list[Target] = [kind for kind in KINDS if options.broker in {kind, "both"}]
+    kinds += [kind for kind in INSTALLED if options.broker == kind]
+    where: dict[Target, Callable[[], str | None]] = {"mosquitto": mosquitto}
+    where.update(INSTALLED.items())
+    for kind in [kind for kind in kinds if kind in where and where[kind]() is None]:
+        kinds.remove(kind)
+        print(f"{kind} is not installed: left out", file=sys.stderr)  # noqa: T201
     keep = options.keep or Path(tempfile.mkdtemp(prefix="routeq-chaos-"))
     results = []
     back = []

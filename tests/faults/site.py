@@ -36,8 +36,8 @@ class Site:
 
     # -- starting ------------------------------------------------------------------------------
 
-    async def start_scheduler(self, *flags: str) -> Process:
-        self.scheduler = await self.cluster.scheduler(*flags)
+    async def start_scheduler(self, *flags: str, **env: str) -> Process:
+        self.scheduler = await self.cluster.scheduler(*flags, **env)
         return self.scheduler
 
     async def start_scheduler_soon(self) -> Process:
@@ -68,10 +68,10 @@ class Site:
             await process.says("online")
         return process
 
-    async def start_producer(self, name: str, *flags: str) -> Process:
+    async def start_producer(self, name: str, *flags: str, **env: str) -> Process:
         process = await Process.start(
             f"producer {name}", sys.executable, "-m", "tests.faults.producer", "--name", name,
-            *flags, env=self.env | {"ROUTEQ_TIMEOUT": "60"},
+            *flags, env=self.env | {"ROUTEQ_TIMEOUT": "60"} | env,
         )  # fmt: skip
         self.cluster.processes.append(process)
         self.producers.append(process)
@@ -127,18 +127,20 @@ class Site:
         if number is signal.SIGTERM:
             self.fault("broker SIGTERM")
         else:
-            self.fault(JOURNALED if self.cluster.shares_queue else FORGETFUL)
+            self.fault(self._killed)
         await self.cluster.stop_broker(number)
+
+    @property
+    def _killed(self) -> str:
+        return JOURNALED if self.cluster.keeps_acknowledged else FORGETFUL
 
     async def power_cut(self) -> None:
         """Everything at once, kill -9."""
         assert self.scheduler is not None
-        assert self.cluster.broker is not None
-        broker = self.cluster.broker
-        dying = [broker, self.scheduler, *self.workers, *self.producers]
+        dying = [*self.cluster.brokers, self.scheduler, *self.workers, *self.producers]
         for process in dying:
             process.send(signal.SIGKILL)
-        self.fault(JOURNALED if self.cluster.shares_queue else FORGETFUL)
+        self.fault(self._killed)
         self.fault("worker kill -9 with everything else", *self.workers)
         for process in dying:
             await process.ended()
@@ -147,7 +149,7 @@ class Site:
 
     def keep_logs(self) -> None:
         """What every process said, beside the ledger."""
-        for number, process in enumerate(self.cluster.processes):
+        for number, process in enumerate([*self.cluster.processes, *self.cluster.brokers]):
             path = self.cluster.folder / f"{number}-{process.name.replace(' ', '-')}.log"
             path.write_text(process.output)
 
