@@ -98,7 +98,7 @@ class NodesCluster(Cluster):
     async def standby_at(self, first: int) -> Process:
         """A scheduler that waits for the database of `scheduler`, and begins at a node."""
         process = await Process.cli(
-            "standby", "scheduler", "--standby", "--db", str(self.folder / "routeq.db"),
+            "standby", "scheduler", "--standby", "--db", str(self.db),
             env=self.env | {"ROUTEQ_URL": self.url_from(first)},
         )  # fmt: skip
         self.processes.append(process)

@@ -18,16 +18,17 @@ from pathlib import Path
 
 from tests.cluster.foreign import Foreign
 from tests.cluster.nodes import INSTALLED
+from tests.cluster.postgres import is_there
 from tests.faults.nodes import Outcome, run
 
 _MINUTES = 6
 """A run on one broker ends by then, whatever happens."""
 
 
-def table(outcomes: list[Outcome]) -> str:
+def table(outcomes: list[Outcome], arguments: str = "") -> str:
     """As Markdown, for docs/scaling.md."""
     lines = [
-        f"`python -m tests.faults.cluster`, {time.strftime('%Y-%m-%d', time.gmtime())}, "
+        f"`python -m tests.faults.cluster{arguments}`, {time.strftime('%Y-%m-%d', time.gmtime())}, "
         f"{platform.machine()}, Python {platform.python_version()}",
         "",
         f"| three nodes | {' | '.join(outcome.broker for outcome in outcomes)} |",
@@ -49,23 +50,27 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-async def _within(broker: Foreign, folder: Path, *, short: bool) -> Outcome:
+async def _within(broker: Foreign, folder: Path, *, short: bool, postgres: bool) -> Outcome:
     """One run; SIGTERM ends it as Ctrl+C does, with everything that it started."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     tell = functools.partial(print, f"{broker}:", file=sys.stderr)
     async with asyncio.timeout(_MINUTES * 60):
-        return await run(broker, folder, tell, short=short)
+        return await run(broker, folder, tell, short=short, postgres=postgres)
 
 
 def main() -> int:
     """Run, print, and say whether it held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.cluster", description=__doc__)
     parser.add_argument("--broker", choices=[*INSTALLED], help="default: each one")
+    parser.add_argument("--db", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--short", action="store_true", help="one node and one scheduler")
     parser.add_argument("--keep", type=Path, help="folder for ledgers, databases and logs")
     options = parser.parse_args()
+    if options.db == "postgres" and not is_there():
+        print("PostgreSQL is not installed: nothing is run", file=sys.stderr)
+        return 0
     keep = options.keep or Path(tempfile.mkdtemp(prefix="routeq-cluster-"))
     outcomes = []
     for broker, where in INSTALLED.items():
@@ -76,10 +81,12 @@ def main() -> int:
             continue
         folder = keep / broker
         folder.mkdir(parents=True)
-        outcomes.append(asyncio.run(_within(broker, folder, short=options.short)))
+        postgres = options.db == "postgres"
+        run_one = _within(broker, folder, short=options.short, postgres=postgres)
+        outcomes.append(asyncio.run(run_one))
     if not outcomes:
         return 0
-    print(table(outcomes))
+    print(table(outcomes, " --db postgres" * (options.db == "postgres")))
     bad = [one for one in outcomes if one.verdict.lost or one.verdict.unexplained or one.hung]
     for one in bad:
         print(

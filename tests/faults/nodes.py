@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from routeq_mqtt.scheduler.store.engines.postgres.url import PostgresUrl
 from tests.cluster.foreign import Foreign
 from tests.cluster.nodes import NodesCluster
+from tests.cluster.postgres import Postgres
 from tests.cluster.process import Process
 from tests.cluster.recorder import Recorder
 from tests.faults.gaps import Gap, gaps, longest_call
@@ -35,6 +37,9 @@ _BETWEEN = 100
 
 _FROZEN = 3.0
 """Seconds for which a scheduler is frozen."""
+
+_AWAY = 1.0
+"""Seconds for which the database is away."""
 
 _USED = re.compile(r"the broker in use is mqtt://\S+:(\d+) now")
 
@@ -60,10 +65,23 @@ class Outcome:
 
 
 class Nodes:
-    """The faults, done to a site on three nodes."""
+    """The faults, done to a site on three nodes.
 
-    def __init__(self, site: Site, cluster: NodesCluster, tell: Callable[[str], None]) -> None:
+    Args:
+        site, cluster: where the broker runs.
+        tell: called with each fault.
+        server: of the scheduler's rows; None: they are in a file of SQLite.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        cluster: NodesCluster,
+        tell: Callable[[str], None],
+        server: Postgres | None = None,
+    ) -> None:
         self._site = site
+        self._server = server
         self._cluster = cluster
         self._tell = tell
         self._standby: Process | None = None
@@ -104,13 +122,30 @@ class Nodes:
         await self._succeed()
 
     async def freeze_leader(self) -> None:
-        """SIGSTOP of the leading scheduler for a while: it keeps its lock, and goes on."""
+        """SIGSTOP of the leading scheduler for a while.
+
+        It keeps the lock of its file, and goes on; with PostgreSQL its lease runs out, the standby
+        takes over, and it leaves once it finds that out.
+        """
         scheduler = self._site.scheduler
         assert scheduler is not None
         self._say(f"scheduler SIGSTOP, SIGCONT after {_FROZEN:g} s", lasts=_FROZEN)
         scheduler.send(signal.SIGSTOP)
         await asyncio.sleep(_FROZEN)
         scheduler.send(signal.SIGCONT)
+        if self._server is None:
+            await self.go_on()
+        else:
+            await scheduler.ended()
+            await self._succeed()
+
+    async def kill_database(self) -> None:
+        """Kill -9 of all of the database; it is back after a while."""
+        assert self._server is not None
+        self._say(f"PostgreSQL kill -9, started after {_AWAY:g} s")
+        self._server.kill()
+        await asyncio.sleep(_AWAY)
+        await asyncio.to_thread(self._server.start)
         await self.go_on()
 
     async def kill_frozen_leader(self) -> None:
@@ -160,12 +195,26 @@ class Nodes:
         self._site.fault(kind, *victims, lasts=lasts)
 
 
+@contextlib.contextmanager
+def _database() -> Iterator[Postgres]:
+    server = Postgres(is_safe=True)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
 @contextlib.asynccontextmanager
-async def three_nodes(broker: Foreign, folder: Path) -> AsyncIterator[tuple[Site, NodesCluster]]:
+async def three_nodes(
+    broker: Foreign, folder: Path, server: Postgres | None
+) -> AsyncIterator[tuple[Site, NodesCluster]]:
     """A site on a cluster that runs; nothing of it is left afterwards but its files."""
     recorder = Recorder()
     await recorder.start()
     cluster = NodesCluster(broker, folder, recorder, nodes=3)
+    if server is not None:
+        cluster.db = PostgresUrl.parse(server.url)
     site = Site(cluster)
     try:
         await cluster.start_broker()
@@ -178,19 +227,28 @@ async def three_nodes(broker: Foreign, folder: Path) -> AsyncIterator[tuple[Site
 
 
 async def run(
-    broker: Foreign, folder: Path, tell: Callable[[str], None], *, short: bool = False
+    broker: Foreign,
+    folder: Path,
+    tell: Callable[[str], None],
+    *,
+    short: bool = False,
+    postgres: bool = False,
 ) -> Outcome:
-    """Every fault once, or the two that matter most."""
-    async with three_nodes(broker, folder) as (site, cluster):
-        nodes = Nodes(site, cluster, tell)
-        await nodes.begin()
-        for at in (C,) if short else (A, B, C):
-            await nodes.kill_node(at)
-        await nodes.kill_leader()
-        if not short:
-            await nodes.freeze_leader()
-            await nodes.kill_frozen_leader()
-        await site.end_producers()
-        verdict = await site.settled()
-        lines = site.ledger.lines()
-        return Outcome(broker, verdict, gaps(lines), longest_call(lines))
+    """Every fault once, or the two that matter most; the rows in a file or in PostgreSQL."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_database()) if postgres else None
+        async with three_nodes(broker, folder, server) as (site, cluster):
+            nodes = Nodes(site, cluster, tell, server)
+            await nodes.begin()
+            for at in (C,) if short else (A, B, C):
+                await nodes.kill_node(at)
+            await nodes.kill_leader()
+            if not short:
+                await nodes.freeze_leader()
+                await nodes.kill_frozen_leader()
+            if server is not None:
+                await nodes.kill_database()
+            await site.end_producers()
+            verdict = await site.settled()
+            lines = site.ledger.lines()
+            return Outcome(broker, verdict, gaps(lines), longest_call(lines))
