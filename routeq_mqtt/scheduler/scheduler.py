@@ -117,7 +117,10 @@ class Scheduler:
         waits = self._options.standby or isinstance(self._options.db, PostgresUrl)
         held = await self._stand_by() if waits else None
         try:
-            seen = await refuse_second(self._transport, self._topics, self._clock)
+            # A lease runs out while its owner is frozen; the lock of a file does not.
+            leased = isinstance(self._options.db, PostgresUrl)
+            ours = self._presence.status.db if leased else None
+            seen = await refuse_second(self._transport, self._topics, self._clock, ours=ours)
             self._deals = await decide_sharing(self._transport, self._topics, self._clock)
             self._presence.deal(deals=self._deals)
         except BaseException:

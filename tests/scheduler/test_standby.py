@@ -14,14 +14,17 @@ import pytest
 
 from routeq_mqtt import Bus, ConfigurationError, Job, SchedulerRunning, StaleDatabase
 from routeq_mqtt.bus.features.standbys import find_standbys
+from routeq_mqtt.clock import SystemClock
 from routeq_mqtt.presence.standbys import Standbys
 from routeq_mqtt.presence.status import SILENT_AFTER
+from routeq_mqtt.scheduler.lifecycle.single_instance import refuse_second
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
 from routeq_mqtt.scheduler.store.lock import FileLock
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import Topics
+from routeq_mqtt.transport.base import ConnectOptions, Message
 from routeq_mqtt.wire.observe.standby import StandbyStatus
 from routeq_mqtt.worker.options import WorkerOptions
 from routeq_mqtt.worker.worker import Worker
@@ -216,3 +219,33 @@ async def test_the_leader_clears_a_standby_that_died_with_its_broker(tmp_path: P
         watch.standbys._heard_at["gone"] = -SILENT_AFTER
         watch.clear_silent()
         await waits(bus, 0)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_a_leader_that_was_frozen_and_still_answers_has_time_to_leave(
+    tmp_path: Path, *, is_ours: bool
+) -> None:
+    """Its lease ran out, another one has it, and both would have left: it has yet to find out."""
+    transport, db, asked = MemoryTransport(MemoryBroker()), tmp_path / "routeq.db", asyncio.Event()
+
+    def fold(message: Message) -> None:
+        asked.set()
+
+    async with running(leader(transport, db)):
+        spy = await transport.connect(ConnectOptions("spy"), fold)
+        await spy.subscribe(Topics().rpc("ping"))
+        ours = str(db) if is_ours else "postgresql:///other"
+        successor = asyncio.create_task(
+            refuse_second(transport, Topics(), SystemClock(), ours=ours)
+        )
+        await asked.wait()
+        if not is_ours:
+            with pytest.raises(SchedulerRunning):
+                await successor
+        asked.clear()
+        if is_ours:
+            await asked.wait()  # it asks again
+    if is_ours:
+        async with asyncio.timeout(TIMEOUT):
+            await successor
+    await spy.close()

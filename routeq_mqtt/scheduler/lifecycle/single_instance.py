@@ -44,6 +44,10 @@ another client ended them, and those that it ended without a reason, as mosquitt
 _CALM_AFTER = 60.0
 """Seconds of one connection after which that counts as over, and between two lines about it."""
 
+_LEAVES_WITHIN = 10.0
+"""Seconds in which a scheduler that was taken over finds it out: it renews its lease before."""
+
+_ASK_AGAIN = 0.2
 _LOOK_EVERY = 10.0
 
 _MOST_LINEAGES = 10_000
@@ -66,19 +70,31 @@ class Others:
 
 
 async def refuse_second(
-    transport: Transport, topics: Topics, clock: Clock
+    transport: Transport, topics: Topics, clock: Clock, *, ours: str | None = None
 ) -> dict[str, EpochClaim]:
     """Return if no scheduler answers on this bus; the epochs that are published there.
 
     Its retained status is not enough: a broker that crashed sends no Last Will.
 
+    Args:
+        transport: how to reach the broker.
+        topics: of the bus.
+        clock: for how long to wait.
+        ours: the database whose lease we have. A scheduler of it that answers was frozen while we
+            took over; it leaves once it finds that out, and has some seconds for it.
+
     Raises:
         SchedulerRunning: one does; says where.
     """
-    others = await _look(transport, topics, clock, ask_always=False)
-    if others.scheduler is not None:
-        raise running(others.scheduler)
-    return others.epochs
+    ends = clock.monotonic() + _LEAVES_WITHIN
+    while True:
+        others = await _look(transport, topics, clock, ask_always=False)
+        if others.scheduler is None:
+            return others.epochs
+        if others.scheduler.db != ours or clock.monotonic() > ends:
+            raise running(others.scheduler)
+        log.warning("a leader that lost its database still answers: %s", others.scheduler.host)
+        await asyncio.sleep(_ASK_AGAIN)
 
 
 class InstanceLock:
