@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from routeq_mqtt import Bus
+from routeq_mqtt import Bus, StaleDatabase
 from routeq_mqtt.presence.fleet import Fleet
 from routeq_mqtt.scheduler.intake import message_reader
 from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.scheduler import Scheduler
+from routeq_mqtt.scheduler.store.store import Store
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import SCHEDULER_CLIENT_ID
@@ -139,3 +140,25 @@ async def test_what_cannot_be_handled_on_a_control_topic_is_ignored(
         await bed.acknowledged()
     assert (await bed.bus.requests.call("status", id="one"))["state"] == "parked"
     assert caplog.text.count("unexpected error in a message topic='routeq/workers/x'") == 1
+
+
+async def test_a_scheduler_that_was_taken_over_acknowledges_nothing_that_it_did_not_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = MemoryBroker()
+    transport = MemoryTransport(broker)
+    service = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"))
+    task = asyncio.create_task(service.run())
+    await service.online.wait()
+
+    async def taken_over(*args: Any, **kwargs: Any) -> None:
+        raise StaleDatabase("another scheduler has taken over")
+
+    monkeypatch.setattr(Store, "take", taken_over)
+    monkeypatch.setattr(Store, "fail", taken_over)
+    async with Bus(settings=Settings(), transport=transport) as bus, asyncio.timeout(TIMEOUT):
+        connection = await bus.sender.link.ready()
+        await connection.publish("routeq/schedule", b'{"job": "Tells", "delay": 60}')
+        with pytest.raises(StaleDatabase):
+            await task
+    assert [one for one in broker.holds(SCHEDULER_CLIENT_ID) if b"Tells" in one]

@@ -7,6 +7,7 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.errors import StaleDatabase
 from routeq_mqtt.notifier import Notifier
 from routeq_mqtt.scheduler.intake.commit import Commit
 from routeq_mqtt.scheduler.intake.message_reader import MessageReader
@@ -128,6 +129,8 @@ class Intake:
                 await self._arrived.wait()
             try:
                 await self.commit()
+            except StaleDatabase:  # another scheduler has what arrived: it is not acknowledged
+                raise
             except Exception as error:  # noqa: BLE001 - what arrived waits, and is tried again
                 self._salvage.note("pass of the intake", error)
                 await asyncio.sleep(_TRY_AGAIN)
@@ -201,6 +204,8 @@ class Intake:
                 return await self._sorter.sort(connection, message, commit)
             except StoreUnavailable as error:
                 await self._refused(error)
+            except StaleDatabase:
+                raise
             except Exception as error:  # noqa: BLE001 - kept, with its bytes, as an unreadable one
                 self._salvage.note("message", error)
                 return self._sorter.refuse(message, error, commit)
@@ -214,7 +219,7 @@ class Intake:
         """All at once; where that ends in an error of our own, piece by piece."""
         try:
             await self._store_once(commit)
-        except StoreUnavailable:
+        except (StoreUnavailable, StaleDatabase):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             await self._salvage.run(commit, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.errors import StaleDatabase
 from routeq_mqtt.scheduler.store.failed_records import refused_row
 from routeq_mqtt.scheduler.store.rows import StoreUnavailable
 from routeq_mqtt.wire.messages.complaints import Complaints
@@ -39,12 +40,13 @@ class Salvage:
 
         Raises:
             StoreUnavailable: try again, with all of it.
+            StaleDatabase: another scheduler has taken over; nothing of it may be acknowledged.
         """
         self.note("commit", error)
         for piece in commit.pieces():
             try:
                 await self._store(piece)
-            except StoreUnavailable:
+            except (StoreUnavailable, StaleDatabase):
                 raise
             except Exception as reason:  # noqa: BLE001 - whatever it is, the others go on
                 await self._refuse(piece, reason)
@@ -57,7 +59,7 @@ class Salvage:
             log.error("a job cannot be stored, see failed id=%s error=%r", record.id, error)
             try:
                 await self._store(type(piece)(failed=[record]))
-            except StoreUnavailable:
+            except (StoreUnavailable, StaleDatabase):
                 raise
             except Exception:
                 log.exception("a job cannot be stored, nor its failed record id=%s", row.id)
