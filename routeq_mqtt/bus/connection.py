@@ -25,6 +25,7 @@ from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings.settings import Settings
 from routeq_mqtt.transport.several import make_transport
 from routeq_mqtt.wire.client_ids import of_name
+from routeq_mqtt.wire.display import shown
 from routeq_mqtt.wire.ids import new_id
 
 if TYPE_CHECKING:
@@ -228,9 +229,15 @@ Connected.__init__.__qualname__ = "Bus.__init__"  # what Python names for a wron
 
 
 def _settings(url: str | None, settings: Settings | None) -> Settings:
+    if url is not None and not isinstance(url, str):
+        raise ConfigurationError(f"Bus: url={shown(url)} must be a text such as mqtt://host:1883")
     if settings is None:
-        return Settings.from_environment(url=url)
-    return settings if url is None else replace(settings, url=url)
+        settings = Settings.from_environment(url=url)
+    elif url is not None:
+        settings = replace(settings, url=url)
+    if url is not None:
+        settings.addresses()  # refuses it here, not where it is first used
+    return settings
 
 
 def _outbox_options(
@@ -238,4 +245,6 @@ def _outbox_options(
 ) -> OutboxOptions | None:
     if isinstance(outbox, OutboxOptions):
         return outbox
+    if outbox is not None and not isinstance(outbox, str | Path):
+        raise ConfigurationError(f"Bus: outbox={shown(outbox)} must name a file")
     return settings.outbox_options(None if outbox is None else Path(outbox))

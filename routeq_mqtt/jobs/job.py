@@ -18,7 +18,7 @@ from typing import (
 from routeq_mqtt.errors import ConfigurationError, Release
 from routeq_mqtt.jobs import registry
 from routeq_mqtt.jobs.admission_options import default_key, needs_plan
-from routeq_mqtt.jobs.calls.depends import injected
+from routeq_mqtt.jobs.calls.depends import dependencies_of, injected
 from routeq_mqtt.jobs.fields import (
     RUNTIME,
     collect,
@@ -28,7 +28,14 @@ from routeq_mqtt.jobs.fields import (
     own_annotations,
     signature,
 )
-from routeq_mqtt.jobs.keywords import CHOSEN, check_own, name_of, set_keywords, take_keywords
+from routeq_mqtt.jobs.keywords import (
+    CHOSEN,
+    check_own,
+    name_of,
+    refuse_keywords,
+    set_keywords,
+    take_keywords,
+)
 from routeq_mqtt.jobs.middleware import check_all
 from routeq_mqtt.jobs.options import (
     OPTIONS,
@@ -41,6 +48,7 @@ from routeq_mqtt.jobs.options import (
     check_waits,
 )
 from routeq_mqtt.jobs.schema import Shape, check_constructor
+from routeq_mqtt.jobs.signatures import check_methods
 from routeq_mqtt.wire.display import shown
 
 if TYPE_CHECKING:
@@ -174,13 +182,20 @@ class Job:
         def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - as above
             """Take options as class keywords; others are those of the other bases."""
             keywords = take_keywords(cls, options)
-            super().__init_subclass__(**options)
+            try:
+                super().__init_subclass__(**options)
+            except TypeError as error:
+                refuse_keywords(cls.__name__, options, error)
+                raise
             cls._job_defined(keywords)
 
     @classmethod
     def _job_defined(cls, keywords: Mapping[str, Any]) -> None:
-        if isinstance(vars(cls).get("handle"), FunctionType):
-            cls.handle = injected(vars(cls)["handle"])  # type: ignore[method-assign]
+        own = vars(cls).get("handle")
+        needs = dependencies_of(own) if isinstance(own, FunctionType) else {}
+        check_methods(cls.__name__, vars(cls), needs)
+        if isinstance(own, FunctionType):
+            cls.handle = injected(own)  # type: ignore[method-assign]
         body = dict(vars(cls))
         _check_options(cls, body, keywords)
         cls._shape = cls._job_shape(body, keywords)

@@ -27,6 +27,20 @@ OF_THE_CLASS = frozenset(
 _KEYWORDS = frozenset({*OPTIONS, "middleware", "abstract"})
 
 
+def refuse_keywords(where: str, keywords: Mapping[str, Any], error: TypeError) -> None:
+    """Refuse class keywords that are no options, and that no other base takes.
+
+    Raises:
+        ConfigurationError: names the first, its value and the options.
+    """
+    if keywords and "takes no keyword arguments" in str(error):
+        name, value = next(iter(keywords.items()))
+        raise ConfigurationError(
+            f"{where}: {name}={shown(value)} is not an option of a job; "
+            f"take one of {', '.join(sorted(_KEYWORDS))}"
+        ) from None
+
+
 class _Said:
     """Options of a class of which some have the names of fields."""
 

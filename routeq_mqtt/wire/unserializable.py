@@ -10,7 +10,10 @@ from routeq_mqtt.wire.display import readable, shown
 
 _DEEPEST = 500
 _MOST = 1_000_000
-_FIX = "send numbers, text, bytes, dates, UUIDs, Decimals, lists, tuples, sets and maps of these"
+_FIX = (
+    "send numbers, text, bytes, dates, UUIDs, Decimals, lists, tuples, sets and maps of these; "
+    "data classes, enumerations and models in fields annotated as such, others by register_type"
+)
 
 
 def unserializable(value: object) -> str | None:

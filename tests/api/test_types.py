@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from base64 import b64encode
+from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import new_class
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -275,3 +277,54 @@ async def test_fakes_give_jobs_as_a_worker_would_see_them() -> None:
 def test_types_are_registered_with_sense(arguments: Any, options: Any, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match=wrong):
         register_type(*arguments, **options)
+
+
+class Word(enum.StrEnum):
+    YES = "yes"
+
+
+class Pair(NamedTuple):
+    one: int
+    other: Path
+
+
+def lists() -> defaultdict[str, list[int]]:
+    return defaultdict(list, a=[1])
+
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "member of a StrEnum, beside str": (str | Word, Word.YES),
+    "str beside a StrEnum": (Word | str, "yes"),
+    "member of an IntEnum, beside int": (int | Level, next(iter(Level))),
+    "named tuple beside tuple": (tuple[Any, ...] | Pair, Pair(1, Path("a"))),
+    "list of classes beside list": (list[Any] | list[Point], [Point(1, Path("a"))]),
+    "Counter": (Counter[str], Counter("aab")),
+    "Counter without arguments": (Counter, Counter("aab")),
+    "Counter beside dict": (dict[str, int] | Counter[str], Counter("aab")),
+    "OrderedDict": (OrderedDict[str, Path], OrderedDict(b=Path("b"), a=Path("a"))),
+    "defaultdict": (defaultdict[str, list[int]], lists()),
+    "deque": (deque[Path], deque([Path("a")])),
+    "deques inside": (dict[str, deque[int]], {"a": deque([1])}),
+    "bytearray": (bytearray, bytearray(b"a")),
+    "tuple with an open middle": (tuple[int, *tuple[str, ...]], (1, "a", "b")),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_value_arrives_as_what_it_was(name: str) -> None:
+    annotation, value = KINDS[name]
+    there = travel(job_of(f"kind {name}", annotation)(value=value)).value
+    assert (type(there), there) == (type(value), value)
+    if isinstance(value, defaultdict):
+        assert there["new"] == []
+
+
+def test_a_wrong_item_of_a_collection_is_named() -> None:
+    for name, annotation, value, error in (
+        ("deque", deque[int], deque([1, "2"]), r"value\[1\]: str '2' is not int"),
+        ("list", deque[int], [1], r"list \[1\] is not deque\[int\]"),
+        ("counter", Counter[str], Counter([1]), "a key: int 1 is not str"),
+        ("dict", Counter[str], {"a": 1}, r"is not Counter\[str\]"),
+    ):
+        with pytest.raises(PackingError, match=error):
+            travel(job_of(f"wrong {name}", annotation)(value=value))

@@ -122,7 +122,7 @@ def test_keywords_are_those_of_the_other_bases_too() -> None:
         async def handle(self) -> None: ...
 
     assert (Both.said, Both.max_tries) == ("hello", 4)
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigurationError, match="colour='red' is not an option of a job; take"):
         new_class("Neither", (Job,), {"colour": "red"})
 
 

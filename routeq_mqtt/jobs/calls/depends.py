@@ -12,12 +12,13 @@ from contextlib import (
     nullcontext,
 )
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.jobs.calls.life import current_life
-from routeq_mqtt.jobs.signatures import is_async
+from routeq_mqtt.jobs.signatures import is_async, refuse_missing
+from routeq_mqtt.wire.display import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -74,12 +75,26 @@ def Depends(function: Callable[..., Any], *, scope: Scope = "job") -> Any:  # no
     return Dependency(function, scope)
 
 
-@contextmanager
-def override(function: Callable[..., Any], instead: Callable[..., Any]) -> Iterator[None]:
+def override(
+    function: Callable[..., Any], instead: Callable[..., Any]
+) -> AbstractContextManager[None]:
     """Use another function in place of one that is given to `Depends`, in tests.
 
     ``with override(get_db, lambda: fake_db): …``
+
+    Raises:
+        ConfigurationError: one of them is no function.
     """
+    for one in (function, instead):
+        if not callable(one):
+            raise ConfigurationError(
+                f"override: {shown(one)} must be a function; of a value: lambda: value"
+            )
+    return _overridden(function, instead)
+
+
+@contextmanager
+def _overridden(function: Callable[..., Any], instead: Callable[..., Any]) -> Iterator[None]:
     before = _instead.get(function)
     _instead[function] = instead
     try:
@@ -91,47 +106,56 @@ def override(function: Callable[..., Any], instead: Callable[..., Any]) -> Itera
             _instead[function] = before
 
 
+@lru_cache(maxsize=1_000)  # asked for each run
 def dependencies_of(function: Callable[..., Any]) -> dict[str, Dependency]:
     """The parameters that are filled in where a function runs, by name; most have none."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # of a builtin, for one
         return {}
-    found = {
-        name: parameter.default
-        for name, parameter in parameters.items()
-        if isinstance(parameter.default, Dependency)
-    }
-    if any("Depends" in str(parameter.annotation) for parameter in parameters.values()):
-        found |= _annotated(function)
+    found: dict[str, Dependency] = {}
+    for name, parameter in parameters.items():
+        if isinstance(parameter.default, Dependency):
+            found[name] = parameter.default
+        elif parameter.annotation is not parameter.empty:
+            found.update((name, one) for one in _annotated(function, name, parameter.annotation))
     return found
 
 
-def _annotated(function: Callable[..., Any]) -> dict[str, Dependency]:
+def _annotated(function: Callable[..., Any], name: str, annotation: Any) -> list[Dependency]:
+    """What a parameter's annotation says, also by another name: ``Db = Annotated[…]``."""
+    holder = type("Parameter", (), {"__annotations__": {name: annotation}})
+    scope = getattr(inspect.unwrap(function), "__globals__", {})
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hint = typing.get_type_hints(holder, scope, {}, include_extras=True)[name]
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        if "Depends" not in str(annotation):
+            return []  # for type checkers only
         raise ConfigurationError(
             f"{function.__qualname__}: its annotations name what does not exist here ({error}); "
             "import it outside of `if TYPE_CHECKING`, or write = Depends(…)"
         ) from None
-    return {
-        name: part
-        for name, hint in hints.items()
-        for part in getattr(hint, "__metadata__", ())
-        if isinstance(part, Dependency)
-    }
+    said = getattr(hint, "__metadata__", ())
+    if Depends in said:
+        raise ConfigurationError(
+            f"{function.__qualname__}: {name!r} is annotated with Depends itself; "
+            "write Depends(…) with the function that makes the value"
+        )
+    return [part for part in said if isinstance(part, Dependency)]
 
 
 def injected(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its dependencies filled in; itself where it has none.
 
     Raises:
-        ConfigurationError: a plain function depends on what has to be awaited.
+        ConfigurationError: a plain function depends on what has to be awaited; or a dependency
+            needs what nothing fills in, or itself.
     """
     needs = dependencies_of(function)
     if not needs:
         return function
+    for need in needs.values():
+        _check_needs(function, need, ())
     names = list(inspect.signature(function).parameters)
     if is_async(function):
 
@@ -152,6 +176,21 @@ def injected(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **given, **made)
 
     return call_plain
+
+
+def _check_needs(
+    function: Callable[..., Any], need: Dependency, above: tuple[Callable[..., Any], ...]
+) -> None:
+    name = getattr(need.function, "__qualname__", shown(need.function))
+    if need.function in above:
+        raise ConfigurationError(
+            f"{function.__qualname__}: the dependency {name} needs itself; take one of the "
+            "Depends(…) between them away"
+        )
+    inner = dependencies_of(need.function)
+    refuse_missing(f"{function.__qualname__}: the dependency {name}", need.function, inner)
+    for one in inner.values():
+        _check_needs(function, one, (*above, need.function))
 
 
 def _refuse_async(function: Callable[..., Any], need: Dependency) -> None:

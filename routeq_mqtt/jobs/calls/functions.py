@@ -14,7 +14,7 @@ from routeq_mqtt.jobs.job import Job
 from routeq_mqtt.jobs.keywords import check_own, set_keywords
 from routeq_mqtt.jobs.options import JobOptions, check_waits
 from routeq_mqtt.jobs.schema import Shape
-from routeq_mqtt.jobs.signatures import is_async
+from routeq_mqtt.jobs.signatures import is_async, refuse_generator, takes, takes_names
 from routeq_mqtt.wire.display import shown
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def class_of(function: Callable[..., Any], options: FunctionOptions) -> type[Fun
             f"job: {shown(function)} must be a function; of a class derive from Job"
         )
     name = function.__name__
+    refuse_generator(name, function)
     needs = dependencies_of(function)
     parameters = {
         name: part
@@ -148,11 +149,19 @@ def class_of(function: Callable[..., Any], options: FunctionOptions) -> type[Fun
     function = injected(function)
     for parameter in parameters.values():
         _check(name, parameter)
+    _refuse_method(function, parameters)
     said = dict(options)
     methods: dict[str, Any] = {key: said.pop(key) for key in Keys.__annotations__ if key in said}
     for key, method in methods.items():
         if not callable(method):
             raise ConfigurationError(f"{name}: {key}={shown(method)} must be a function")
+        refuse_generator(f"{name}: {key}", method)
+        fits = takes(method, 1) if key == "failed" else takes_names(method, parameters)
+        if not fits:
+            wanted = "the error" if key == "failed" else ", ".join(parameters) or "no arguments"
+            raise ConfigurationError(
+                f"{name}: {key}={shown(method)} must be a function of {wanted}"
+            )
     body = {
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
@@ -177,6 +186,18 @@ def _check(where: str, parameter: inspect.Parameter) -> None:
         raise ConfigurationError(
             f"{where}: the parameter {parameter.name!r} is positional only, and arguments travel "
             "by name; leave out the /"
+        )
+
+
+def _refuse_method(
+    function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
+) -> None:
+    """`self` would be an argument that travels."""
+    above = function.__qualname__.rpartition(".")[0]
+    if above and not above.endswith("<locals>") and next(iter(parameters), "") in {"self", "cls"}:
+        raise ConfigurationError(
+            f"{function.__qualname__}: a method cannot be a job; put @job above a function of a "
+            "module, or derive a class from Job"
         )
 
 

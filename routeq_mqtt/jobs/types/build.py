@@ -9,14 +9,22 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, Unpack, get_args, get_origin
 
 from routeq_mqtt.jobs.types.codec import ANYTHING, Codec
-from routeq_mqtt.jobs.types.containers import literal, many, map_of, optional, places, union
+from routeq_mqtt.jobs.types.containers import (
+    deque_of,
+    literal,
+    many,
+    map_of,
+    optional,
+    places,
+    union,
+)
 from routeq_mqtt.jobs.types.natives import NATIVES, NONE, enumeration, only_none
 from routeq_mqtt.jobs.types.registered import registered
 from routeq_mqtt.jobs.types.structures import (
@@ -37,7 +45,12 @@ _LISTS: dict[Any, type] = {
 
 _MAPS: dict[Any, type] = {
     dict: dict, Mapping: Mapping, MutableMapping: Mapping, OrderedDict: dict, defaultdict: dict,
+    Counter: Counter,
 }  # fmt: skip
+
+
+_EMPTY = frozenset({bool, bytes, dict, float, frozenset, int, list, set, str, tuple})
+"""What a defaultdict makes of nothing, by the type of its values."""
 
 
 def codec_of_field(spec: FieldSpec) -> Codec:
@@ -110,7 +123,7 @@ class _Builder:
         found = registered(kind) or NATIVES.get(kind)
         if found is not None:
             return found
-        if kind in _LISTS or kind in _MAPS:
+        if kind in _LISTS or kind in _MAPS or kind is deque:
             return self._container(kind, args)
         return self._class(annotation, kind, args) if isinstance(kind, type) else ANYTHING
 
@@ -125,9 +138,15 @@ class _Builder:
 
     def _container(self, kind: Any, args: tuple[Any, ...]) -> Codec:  # noqa: ANN401
         name = _name(kind, args)
+        if kind is deque:
+            return deque_of(name, self.build(args[0]) if args else ANYTHING)
+        if kind is Counter:
+            args = (args[0] if args else Any, int)
         if kind in _MAPS:
             key, part = map(self.build, args) if len(args) == 2 else (ANYTHING, ANYTHING)
-            return map_of(_MAPS[kind], name, key, part)
+            return map_of(_MAPS[kind], name, key, part, _maker(kind, args))
+        if any(get_origin(arg) is Unpack for arg in args):  # tuple[int, *tuple[str, ...]]
+            return many(tuple, name, ANYTHING)
         if kind is tuple and args and args[-1] is not Ellipsis:
             return places(name, [self.build(arg) for arg in args])
         return many(_LISTS[kind], name, self.build(args[0]) if args else ANYTHING)
@@ -154,6 +173,15 @@ class _Builder:
         chosen = dict(zip(getattr(kind, "__parameters__", ()), args, strict=False))
         said = {name: _filled_in(_stripped(hints.get(name, Any)), chosen) for name in names}
         return {name: self.build(hint) for name, hint in said.items()}
+
+
+def _maker(kind: Any, args: tuple[Any, ...]) -> Callable[[dict[Any, Any]], Any] | None:  # noqa: ANN401
+    """What makes a map of another class of a dict; None: it is a dict."""
+    if kind is not defaultdict:
+        return kind if kind in {Counter, OrderedDict} else None
+    made = get_origin(args[1]) or args[1] if len(args) == 2 else None
+    factory = made if made in _EMPTY else None
+    return lambda value: defaultdict(factory, value)
 
 
 def _hints(kind: type) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -54,6 +55,20 @@ def many(kind: Any, name: str, item: Codec) -> Codec:  # noqa: ANN401
     return Codec(name, encode=encode, decode=decode, native=item.native)
 
 
+def deque_of(name: str, item: Codec) -> Codec:
+    """A deque, which travels as a list."""
+
+    def encode(value: Any, path: str) -> list[Any]:  # noqa: ANN401
+        if not isinstance(value, deque):
+            raise WrongType(path, name, value)
+        return [item.encoded(part, f"{path}[{n}]") for n, part in enumerate(value)]
+
+    def decode(value: Any) -> Any:  # noqa: ANN401
+        return deque(map(item.decoded, value)) if type(value) in {list, tuple} else value
+
+    return Codec(name, encode=encode, decode=decode, native=False)
+
+
 def _as_set(made: Any, parts: list[Any]) -> Any:  # noqa: ANN401
     """A set; a list in one order where what is encoded has no hash: keys of jobs depend on it."""
     try:
@@ -81,9 +96,23 @@ def places(name: str, items: list[Codec]) -> Codec:
     return Codec(name, encode=encode, decode=decode, native=all(item.native for item in items))
 
 
-def map_of(kind: Any, name: str, key: Codec, part: Codec) -> Codec:  # noqa: ANN401
-    """A map."""
-    native = key.native and part.native
+def map_of(
+    kind: Any,  # noqa: ANN401
+    name: str,
+    key: Codec,
+    part: Codec,
+    make: Callable[[dict[Any, Any]], Any] | None = None,
+) -> Codec:
+    """A map.
+
+    Args:
+        kind: of which a value is one.
+        name: of the whole type.
+        key: of the keys.
+        part: of the values.
+        make: makes it of a dict; default: it is one.
+    """
+    native = key.native and part.native and make is None
     keys, parts = {key.exact}, {part.exact}
 
     def encode(value: Any, path: str) -> Any:  # noqa: ANN401
@@ -99,13 +128,14 @@ def map_of(kind: Any, name: str, key: Codec, part: Codec) -> Codec:  # noqa: ANN
         }
         return value if native else made
 
-    if key.decode is None and part.decode is None:
+    if key.decode is None and part.decode is None and make is None:
         return Codec(name, encode=encode, native=native)
 
     def decode(value: Any) -> Any:  # noqa: ANN401
         if type(value) is not dict:
             return value
-        return {key.decoded(k): part.decoded(v) for k, v in value.items()}
+        made = {key.decoded(k): part.decoded(v) for k, v in value.items()}
+        return made if make is None else make(made)
 
     return Codec(name, encode=encode, decode=decode, native=native)
 
@@ -131,6 +161,8 @@ class _Union:
         self._members = members
         self._none = none
         self._labels = _labels(members)
+        # A member of a StrEnum is a str, too, and a named tuple a tuple: the closer type is first.
+        self._tried = sorted(self._labels.items(), key=lambda one: one[1].native)
         self.native = all(member.native for member in members)
         self.name = " | ".join([*(one.name for one in members), *(["None"] if none else [])])
 
@@ -141,7 +173,7 @@ class _Union:
         for member in self._members:
             if member.exact is not None and type(value) is member.exact:
                 return value
-        for label, member in self._labels.items():
+        for label, member in self._tried:
             try:
                 made = member.encoded(value, path)
             except WrongType:

@@ -63,7 +63,7 @@ NATIVES: dict[Any, Codec] = {
         memoryview,
         decode=_of((str,), lambda value: b64decode(value, validate=True)),
     ),
-    bytearray: _native(bytearray, bytes, memoryview),
+    bytearray: _native(bytearray, bytes, memoryview, decode=_of((bytes,), bytearray)),
     datetime: _native(datetime, decode=_of((str,), datetime.fromisoformat)),
     date: _native(date, decode=_of((str,), date.fromisoformat)),
     time: _native(time, decode=_of((str,), time.fromisoformat)),

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TRAVELS = frozenset({
+    bool, bytes, dict, float, frozenset, int, list, object, set, str, tuple, type(None),
+})  # fmt: skip
+
 _codecs: dict[type, Codec] = {}
 _names: dict[str, type] = {}
 
@@ -47,6 +51,10 @@ def register_type(
     """
     if not isinstance(cls, type):
         raise ConfigurationError(f"register_type: {shown(cls)} must be a class")
+    if cls in _TRAVELS:
+        raise ConfigurationError(
+            f"register_type: {cls.__name__} travels as it is; register a class of your own"
+        )
     for what, function in (("encode", encode), ("decode", decode)):
         if not takes(function, 1):
             raise ConfigurationError(

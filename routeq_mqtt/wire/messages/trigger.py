@@ -130,6 +130,8 @@ def check_pattern(pattern: str, where: str, *, reserved: tuple[str, ...] = ()) -
     Raises:
         ConfigurationError: it is not a pattern, or takes in topics of the bus itself.
     """
+    if not isinstance(pattern, str):
+        raise ConfigurationError(f"{where}={shown(pattern)} must be an MQTT topic filter")
     levels = pattern.split("/")
     names = [level for level in levels if "{" in level or "}" in level]
     wrong = [level for level in names if _NAMED.fullmatch(level) is None]
