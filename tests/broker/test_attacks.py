@@ -230,6 +230,20 @@ async def test_retained_messages_are_written_as_the_socket_drains(start: Start) 
     await filler.barrier()
 
 
+async def test_a_filter_that_is_named_thousands_of_times_waits_a_bounded_number(
+    start: Start,
+) -> None:
+    broker = await start()
+    filler = await Wire.login(broker.port, "filler")
+    await filler.publish("r", b"x" * 100, retain=True)
+    greedy = await Wire.login(broker.port, "greedy")
+    greedy.send(subscribe(*[("r", 0)] * 3_000, ("r", 1)))
+    assert len((await greedy.get(9)).codes) == 3_001
+    came = [got for got in await greedy.barrier() if got.kind == 3]
+    assert 1 < len(came) < 1_010
+    assert came[-1].qos == 1, "with the latest options"
+
+
 async def test_filters_that_match_nothing_leave_others_their_turn(start: Start) -> None:
     """Each of these is compared with all that is retained, a part in each turn of the loop."""
     broker = await start()

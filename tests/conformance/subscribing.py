@@ -56,6 +56,24 @@ async def each_filter_has_its_answer(site: Site) -> None:
     assert (got.mid, got.codes) == (777, [0, 1, 2])
 
 
+@states("3.8.4-5", "3.8.4-4")
+async def filters_of_one_packet_are_as_packets_of_their_own(site: Site) -> None:
+    writer = await site.login("writer")
+    await writer.publish(site.topic("a"), b"kept", retain=True)
+    for together in (True, False):
+        reader = await site.login(f"reader-{together}")
+        wanted = [(site.topic("a"), 0), (site.topic("a"), 1), (site.topic("+"), 1)]
+        if together:
+            reader.send(subscribe(*wanted, level=site.level))
+        else:
+            reader.send(
+                *(subscribe(one, level=site.level, mid=n) for n, one in enumerate(wanted, 1))
+            )
+        got = await reader.barrier()
+        assert [one.codes for one in got if one.kind == 9] in ([[0, 1, 1]], [[0], [1], [1]])
+        assert [one.qos for one in got if one.kind == 3] == [0, 1, 1]
+
+
 @states("3.8.4-7 3.8.4-8", "3.8.4-6")
 async def a_message_has_the_lower_qos(site: Site) -> None:
     one, writer = await site.login(), await site.login("writer")

@@ -1,13 +1,15 @@
 """The retained messages that a new subscription brings, read only as fast as the client reads.
 
 One SUBSCRIBE of ten bytes can ask for megabytes: so no message is looked for before the socket has
-taken the one before it, and one filter waits only once, however often it is subscribed to. A filter
-that matches little is compared with a bounded number of topics in one turn of the loop.
+taken the one before it. A filter that is subscribed to again brings them again, as in a packet of
+its own; beyond `_MOST` that wait, once only, with its latest options. A filter that matches little
+is compared with a bounded number of topics in one turn of the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from routeq_broker.storage.entry import Entry, Message, encode_ids
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from routeq_broker.protocol.subscribe import Options
     from routeq_broker.routing.context import Context
     from routeq_broker.routing.retained import Retained
+
+
+_MOST = 1_000
+"""Filters of one session that wait for their turn, each of them counted as often as it is named."""
 
 
 class Reader(Protocol):
@@ -51,7 +57,8 @@ class Feed:
         self._retained = retained
         self._session = session
         self._context = context
-        self._wanted: dict[str, Options] = {}
+        self._wanted: deque[tuple[str, Options]] = deque()
+        self._crowded: dict[str, Options] = {}
         self._options: Options | None = None
         self._messages: Iterator[Message | None] | None = None
         self._resting = False
@@ -59,7 +66,10 @@ class Feed:
 
     def want(self, name: str, options: Options) -> None:
         """What matches a filter, behind what is wanted already."""
-        self._wanted.setdefault(name, options)
+        if len(self._wanted) < _MOST and not self._crowded:
+            self._wanted.append((name, options))
+        else:
+            self._crowded[name] = options
 
     def next(self, *, only_qos_0: bool) -> Entry | None:
         """One message more; None: that was all (`over`), or its QoS is too high now."""
@@ -73,7 +83,8 @@ class Feed:
     @property
     def over(self) -> bool:
         """Whether all was given, as far as `next` has looked."""
-        return self._ahead is None and self._messages is None and not self._wanted
+        waits = self._wanted or self._crowded
+        return self._ahead is None and self._messages is None and not waits
 
     def _go_on(self) -> None:
         self._resting = False
@@ -85,10 +96,10 @@ class Feed:
             return None
         while True:
             if self._messages is None:
-                if not self._wanted:
+                found = self._first()
+                if found is None:
                     return None
-                name = next(iter(self._wanted))
-                self._options = self._wanted.pop(name)
+                name, self._options = found
                 self._messages = self._retained.matching(name)
             try:
                 message = next(self._messages)
@@ -101,6 +112,15 @@ class Feed:
                 return None
             if self._session.may_read(message.topic):
                 return self._entry(message)
+
+    def _first(self) -> tuple[str, Options] | None:
+        """The filter whose turn it is."""
+        if self._wanted:
+            return self._wanted.popleft()
+        if not self._crowded:
+            return None
+        name = next(iter(self._crowded))
+        return name, self._crowded.pop(name)
 
     def _entry(self, message: Message) -> Entry:
         options = self._options
