@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from routeq_mqtt.jobs.registry import MadeOfFunction, job_class_of
 from routeq_mqtt.testing.arguments import check_times
@@ -11,6 +11,7 @@ from routeq_mqtt.testing.dispatched import Dispatched, Wanted, listed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from routeq_mqtt.jobs.calls.functions import FunctionJob
     from routeq_mqtt.jobs.job import Job
 
 J = TypeVar("J", bound="Job")
@@ -21,10 +22,30 @@ class Assertions:
 
     dispatched: list[Dispatched]
 
+    @overload
+    def assert_dispatched(
+        self,
+        job: type[J],
+        where: Callable[[J], object] | None = None,
+        *,
+        times: int | None = None,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> list[Dispatched]: ...
+    @overload
+    def assert_dispatched(
+        self,
+        job: MadeOfFunction,
+        where: Callable[[FunctionJob[Any]], object] | None = None,
+        *,
+        times: int | None = None,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> list[Dispatched]: ...
     def assert_dispatched(
         self,
         job: type[J] | MadeOfFunction,
-        where: Callable[[J], object] | None = None,
+        where: Callable[[Any], object] | None = None,
         *,
         times: int | None = None,
         queue: str | None = None,
@@ -60,10 +81,28 @@ class Assertions:
             )
         return found
 
+    @overload
+    def assert_not_dispatched(
+        self,
+        job: type[J],
+        where: Callable[[J], object] | None = None,
+        *,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> None: ...
+    @overload
+    def assert_not_dispatched(
+        self,
+        job: MadeOfFunction,
+        where: Callable[[FunctionJob[Any]], object] | None = None,
+        *,
+        queue: str | None = None,
+        delay: object = None,
+    ) -> None: ...
     def assert_not_dispatched(
         self,
         job: type[J] | MadeOfFunction,
-        where: Callable[[J], object] | None = None,
+        where: Callable[[Any], object] | None = None,
         *,
         queue: str | None = None,
         delay: object = None,

@@ -16,6 +16,7 @@ from routeq_mqtt import (
     job,
     queue,
 )
+from routeq_mqtt.testing import fake
 
 
 def address(to: str, subject: str) -> str:
@@ -60,6 +61,14 @@ async def right() -> None:
 def blocking(bus: SyncBus) -> None:
     assert_type(bus.dispatch(resize.job(b"")), SyncJobHandle[str])
     assert_type(bus.dispatch(resize.job(b"")).result(), str)
+
+
+def faked() -> None:
+    with fake() as bus:
+        bus.assert_dispatched(send_email, lambda call: call.to == "a", times=1)
+        bus.assert_not_dispatched(send_email, lambda call: call.to == "b")
+        bus.assert_dispatched(Job, lambda job: job.job_id is None)
+        bus.assert_dispatched(Job, lambda job: job.no_id)  # mypy: attr-defined; pyright: reportAttributeAccessIssue, reportUnknownLambdaType
 
 
 async def wrong() -> None:
