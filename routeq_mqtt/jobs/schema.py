@@ -56,7 +56,7 @@ class Shape:
     @cached_property
     def codecs(self) -> dict[str, Codec]:
         """Of each field. Late, since names resolve late."""
-        return {name: codec_of_field(spec) for name, spec in self.fields.items()}
+        return {name: codec_of_field(spec, self._owner) for name, spec in self.fields.items()}
 
     @cached_property
     def plan(self) -> tuple[tuple[str, type | None], ...]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import new_class
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -328,3 +328,40 @@ def test_a_wrong_item_of_a_collection_is_named() -> None:
     ):
         with pytest.raises(PackingError, match=error):
             travel(job_of(f"wrong {name}", annotation)(value=value))
+
+
+ItemT = TypeVar("ItemT")
+OtherT = TypeVar("OtherT")
+
+
+class Holds(Job, Generic[ItemT], abstract=True, result_ttl=60):
+    value: ItemT
+
+    async def handle(self) -> ItemT:
+        return self.value
+
+
+class Both(Holds[list[ItemT]], Generic[ItemT, OtherT], abstract=True):
+    more: dict[str, OtherT]
+
+
+class HoldsPoint(Holds[Point]): ...
+
+
+class HoldsBoth(Both[Path, Point]): ...
+
+
+class Inherits(HoldsBoth): ...
+
+
+def test_a_generic_job_has_the_types_that_its_class_says() -> None:
+    point = Point(1, Path("a"))
+    assert travel(HoldsPoint(value=point)).value == point
+    assert decoded_result(HoldsPoint, encoded_result(HoldsPoint(value=point), point)) == point
+    for kind in (HoldsBoth, Inherits):
+        job = travel(kind(value=[Path("a")], more={"b": point}))
+        assert (job.value, job.more) == ([Path("a")], {"b": point})
+        with pytest.raises(PackingError, match=r"value\[0\]: int 3 is not Path"):
+            travel(kind(value=[3], more={}))  # type: ignore[list-item]
+    with pytest.raises(PackingError, match=r"HoldsPoint.value: str 'x' is not Point"):
+        travel(HoldsPoint(value="x"))  # type: ignore[arg-type]

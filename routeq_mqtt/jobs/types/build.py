@@ -53,9 +53,9 @@ _EMPTY = frozenset({bool, bytes, dict, float, frozenset, int, list, set, str, tu
 """What a defaultdict makes of nothing, by the type of its values."""
 
 
-def codec_of_field(spec: FieldSpec) -> Codec:
-    """The codec of a field's annotation."""
-    return codec_of(_resolve(spec))
+def codec_of_field(spec: FieldSpec, job_class: type) -> Codec:
+    """The codec of a field's annotation, in a class that has or inherits the field."""
+    return codec_of(_chosen(_resolve(spec), spec.owner, job_class))
 
 
 def type_of(spec: FieldSpec) -> object:
@@ -73,7 +73,8 @@ def codec_of_result(function: Any, owner: type) -> Codec:  # noqa: ANN401 - a us
     """The codec of what a function returns, as far as it is annotated."""
     function = getattr(function, "__func__", function)  # of a static method
     said = getattr(function, "__annotations__", {}).get("return", Any)
-    return codec_of(_resolved("return", said, owner))
+    home = next((base for base in owner.__mro__ if "handle" in vars(base)), owner)
+    return codec_of(_chosen(_resolved("return", said, owner), home, owner))
 
 
 def _resolve(spec: FieldSpec) -> object:
@@ -92,6 +93,19 @@ def _resolved(name: str, annotation: object, owner: type) -> object:
     except (NameError, TypeError, AttributeError, SyntaxError):
         return Any
     return hints[name]
+
+
+def _chosen(annotation: Any, home: type, job_class: type) -> Any:  # noqa: ANN401
+    """An annotation of a generic base with what a class below it says its variables are."""
+    if not isinstance(annotation, TypeVar) and not getattr(annotation, "__parameters__", ()):
+        return annotation
+    known: dict[Any, dict[Any, Any]] = {}
+    for kind in job_class.__mro__:
+        for base in vars(kind).get("__orig_bases__", ()):
+            names = getattr(get_origin(base), "__parameters__", ())
+            said = [_filled_in(arg, known.get(kind, {})) for arg in get_args(base)]
+            known.setdefault(get_origin(base), dict(zip(names, said, strict=False)))
+    return _filled_in(annotation, known.get(home, {}))
 
 
 def codec_of(annotation: object) -> Codec:
