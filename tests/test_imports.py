@@ -77,6 +77,33 @@ def test_a_fork_inside_an_import_does_not_wait_for_itself(tmp_path: Path) -> Non
     assert run.returncode == 7, run.stderr
 
 
+IMPORTS_LATER = """
+import asyncio, sys
+from routeq_mqtt import Bus, ConnectionFailed, ResultTimeout
+
+async def main():
+    bus = Bus("mqtt://127.0.0.1:1")
+    before = set(sys.modules)
+    for asked in (bus.open(timeout=0.2), bus.result("x", timeout=0.2)):
+        try:
+            await asked
+        except (ConnectionFailed, ResultTimeout):
+            pass
+    print(*(name for name in set(sys.modules) - before if name.startswith(WATCHED)))
+
+WATCHED = ("routeq_mqtt", "aiomqtt", "paho", "tenacity")
+asyncio.run(main())
+"""
+
+
+def test_no_time_out_of_a_bus_runs_while_it_imports() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORTS_LATER],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert run.stdout.strip() == "", run.stderr
+
+
 PRODUCERS = ("bus", "jobs", "outbox", "presence", "security", "settings", "transport", "wire")
 """The packages that run in users' programs, in threads, with forks."""
 

@@ -23,6 +23,7 @@ from routeq_mqtt.errors import ConfigurationError
 from routeq_mqtt.imports import first_import
 from routeq_mqtt.outbox.options import OutboxOptions
 from routeq_mqtt.settings.settings import Settings
+from routeq_mqtt.transport import backoff
 from routeq_mqtt.transport.several import make_transport
 from routeq_mqtt.wire.client_ids import of_name
 from routeq_mqtt.wire.display import shown
@@ -51,6 +52,7 @@ class Connected:
         topics: Topics | None = None,
         clock: Clock | None = None,
     ) -> None:
+        _load(connects=transport is None)
         self.settings: Settings = _settings(url, settings)
         self.outbox_options: OutboxOptions | None = _outbox_options(outbox, self.settings)
         self._transport = transport
@@ -226,6 +228,20 @@ class Connected:
 
 
 Connected.__init__.__qualname__ = "Bus.__init__"  # what Python names for a wrong argument
+
+
+def _load(*, connects: bool) -> None:
+    """Import what a bus uses, before any of its time-outs runs.
+
+    Args:
+        connects: it makes its own transport.
+    """
+    with first_import():
+        import routeq_mqtt.wire.messages.requests
+
+        if connects:
+            import routeq_mqtt.transport.aio  # noqa: F401
+    backoff.load()
 
 
 def _settings(url: str | None, settings: Settings | None) -> Settings:

@@ -17,6 +17,12 @@ T = TypeVar("T")
 _FIRST_WAIT = 0.05
 
 
+def load() -> None:
+    """Import what `with_backoff` needs, so that no time-out runs meanwhile."""
+    with first_import():
+        import tenacity  # noqa: F401
+
+
 async def with_backoff(
     attempt: Callable[[], Awaitable[T]],
     *errors: type[BaseException],
