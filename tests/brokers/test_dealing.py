@@ -85,8 +85,13 @@ async def test_a_census_does_not_overtake_dealt_jobs(dealing: Cluster) -> None:
     scheduler = await dealing.scheduler()
     await dealing.worker("default", "--concurrency", "20")
     async with dealing.bus() as bus:
-        await bus.bulk([Gated(key=str(number), gate="go") for number in range(20)])
+        jobs = [Gated(key=str(number), gate="go") for number in range(20)]
+        await bus.bulk(jobs, confirm="stored")
         await dealing.recorder.wait(lambda: len(dealing.recorder.named("waits")) >= 5)
+        # All are dealt to the one worker: the other one gets none that would wait there.
+        await dealing.ask_until(
+            bus, "sizes", lambda sizes: not sizes.get("default", {}).get("parked")
+        )
         await scheduler.kill()
         await dealing.worker("default", "--concurrency", "20")
         scheduler = await dealing.scheduler()
