@@ -22,6 +22,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from routeq_mqtt.boundary import described, is_a
 from routeq_mqtt.bus.bus import Bus
 from routeq_mqtt.bus.workflows import Batch, Chain
 from routeq_mqtt.errors import ConfigurationError, Fail, JobControl
@@ -256,10 +257,18 @@ class _Instruments:
                 return await call_next(job)
             except BaseException as error:
                 if _is_error(error):
-                    failed = {"error.type": type(error).__qualname__}
+                    raised = described(error)
+                    failed = {"error.type": raised.kind}
                     span.set_attributes(failed)
                     span.set_status(Status(StatusCode.ERROR))
-                    span.record_exception(error)
+                    span.add_event(
+                        "exception",
+                        {
+                            "exception.type": raised.kind,
+                            "exception.message": raised.text,
+                            "exception.stacktrace": raised.traceback,
+                        },
+                    )
                 raise
             finally:
                 headers[_PREVIOUS] = carrier.get("traceparent")
@@ -314,7 +323,7 @@ def _set(span: Span, name: str, value: str | int) -> None:
 
 def _is_error(error: BaseException) -> bool:
     """Not where a job asks for another attempt or a release; a failure on purpose is an error."""
-    return isinstance(error, Fail) or not isinstance(error, JobControl)
+    return is_a(error, Fail) or not is_a(error, JobControl)
 
 
 def _context_of(parent: object, state: object) -> Context | None:

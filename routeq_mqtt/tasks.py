@@ -101,15 +101,25 @@ async def _lives(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> No
         began = loop.time()
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task begins anew
-            why: Exception | None = error
+        except (asyncio.CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the task begins anew
+            why: BaseException | None = error
         else:
             why = None
         wait = _FIRST_WAIT if loop.time() - began > _SOUND_AFTER else wait
-        cause = "it returned" if why is None else repr(why)
+        cause = "it returned" if why is None else _shown(why)
         log.error("task=%s ended, again in %.1f s: %s", name, wait, cause, exc_info=why)
         await asyncio.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def _shown(error: BaseException) -> str:
+    """An exception in a line, whatever its own methods do."""
+    try:
+        return repr(error)
+    except BaseException:  # noqa: BLE001 - a user's __repr__
+        return type(error).__name__
 
 
 def uncancel(task: asyncio.Task[Any]) -> None:

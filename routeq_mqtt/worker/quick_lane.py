@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from routeq_mqtt.boundary import is_a
 from routeq_mqtt.eager import EagerCoroutine
 from routeq_mqtt.forks import generation, leave_a_fork
 from routeq_mqtt.jobs import registry
@@ -138,7 +139,7 @@ async def _until_over(run: EagerCoroutine[object], born: int) -> object:
         value = await run
     except BaseException as error:
         leave_a_fork(born, 1)
-        if isinstance(error, SystemExit | KeyboardInterrupt):
+        if is_a(error, (SystemExit, KeyboardInterrupt)):
             raise error_of_exit(error) from error
         raise
     leave_a_fork(born)

@@ -45,6 +45,74 @@ class Unmakeable(Exception):
         return super().__new__(cls, *args)
 
 
+def _panic(self: object) -> Any:
+    raise Panic
+
+
+_panics: Any = property(_panic)
+
+
+class NoClass(Exception):
+    __class__ = _panics
+
+
+class SaysGroup(Exception):
+    """What `isinstance` takes for a group, and has no exceptions."""
+
+    __class__ = property(lambda self: BaseExceptionGroup)
+
+
+class SaysRelease(Exception):
+    __class__ = property(lambda self: Release)
+
+
+class SaysCancelled(Exception):
+    __class__ = property(lambda self: asyncio.CancelledError)
+
+
+class NoAttribute(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise Panic
+
+
+class NoMembers(ExceptionGroup[Exception]):
+    exceptions = message = _panics
+
+
+class NeverEnds(ExceptionGroup[Exception]):
+    exceptions = property(lambda self: (self,))
+
+
+class Never(Retry):
+    """Asks for a delay that no job can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delay = float("nan")
+
+
+class NoDelay(Release):
+    delay = property(_panic, lambda self, value: None)
+
+
+class _NoName(type):
+    __module__ = _panics
+
+
+class NoModule(Exception, metaclass=_NoName): ...
+
+
+def _nested(error: BaseException, deep: int) -> BaseException:
+    for _ in range(deep):
+        error = BaseExceptionGroup("nested", [error])
+    return error
+
+
+def _bushy(deep: int) -> BaseException:
+    """A group of 30 groups of 30, and so on."""
+    return BaseExceptionGroup("bushy", [_bushy(deep - 1)] * 30) if deep else ValueError("x" * 99)
+
+
 def _deep() -> BaseException:
     try:
         return _deep()
@@ -79,6 +147,22 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     ),
     "FileNotFoundError": lambda: ExceptionGroup("group", [FileNotFoundError("not to be retried")]),
     "TimeoutError": lambda: TimeoutError("of a socket"),
+    "NoClass": NoClass,
+    "SaysGroup": SaysGroup,
+    "SaysRelease": SaysRelease,
+    "SaysCancelled": SaysCancelled,
+    "NoAttribute": NoAttribute,
+    "NoMembers": lambda: NoMembers("none", [ValueError("x")]),
+    "NeverEnds": lambda: NeverEnds("none", [ValueError("x")]),
+    "Never": Never,
+    "NoDelay": NoDelay,
+    "NoModule": NoModule,
+    "BaseExceptionGroup of depth": lambda: _nested(Panic(), 3_000),
+    "Fail at depth": lambda: _nested(Fail("on purpose"), 3_000),
+    "Fail among many": lambda: BaseExceptionGroup(
+        "many", [*(ValueError(str(number)) for number in range(500)), Fail("on purpose")]
+    ),
+    "ExceptionGroup of many": lambda: _bushy(8),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from heapq import heappop, heappush
 from math import inf
 
+from routeq_mqtt.boundary import is_a
 from routeq_mqtt.eager import InlineFuture
 from routeq_mqtt.tasks import Tasks, uncancel
 from routeq_mqtt.worker.delivery import Delivery
@@ -324,11 +325,11 @@ class Pool:
 
     def _survive(self, task: asyncio.Task[None], held: Delivery, error: BaseException) -> None:
         """What came out of a run must not end its slot, nor leave its job without an outcome."""
-        if isinstance(error, asyncio.CancelledError):
+        if is_a(error, asyncio.CancelledError):
             if self._closed:
                 raise error
             uncancel(task)
-        elif isinstance(error, GeneratorExit) and self._closed:
+        elif is_a(error, GeneratorExit) and self._closed:
             raise error
         elif self.when_broken is not None and self.running.get(held) is task:
             self.when_broken(held, error)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.boundary import described
+from routeq_mqtt.boundary import described, is_a
 from routeq_mqtt.eager import EagerCoroutine
 from routeq_mqtt.errors import (
     LONGEST_DELAY,
@@ -135,17 +135,19 @@ class Executor:
 
     def broken(self, held: Delivery, error: BaseException) -> Outcome:
         """A job that could not be brought to its end: a failed record, with no more tries."""
-        log.error("id=%s queue=%s cannot be run", held.job_id, held.queue, exc_info=error)
-        words = described(error).line
+        raised = described(error)
+        trace = "" if held.envelope is None else self._failing.trace(held.envelope, raised)
+        log.error("id=%s queue=%s cannot be run%s", held.job_id, held.queue, trace)
+        words = raised.line
         if held.envelope is not None:
             words = self._failing.words(held.envelope, error)
         return self._failing.refused(held, "exception", words)
 
     def _is_ours(self, held: Delivery, error: BaseException) -> bool:
         """Whether the run itself is to end: it is cancelled, or its coroutine is closed."""
-        if isinstance(error, asyncio.CancelledError):
+        if is_a(error, asyncio.CancelledError):
             return self._is_stopped(held)
-        return isinstance(error, GeneratorExit) and not _in_a_task()
+        return is_a(error, GeneratorExit) and not _in_a_task()
 
     async def _execute(self, held: Delivery) -> Outcome:
         envelope = held.envelope
@@ -316,7 +318,7 @@ class Executor:
         limit: PausableTimeout,
         error: BaseException,
     ) -> Outcome:
-        timed_out = limit.expired and isinstance(error, TimeoutError)
+        timed_out = limit.expired and is_a(error, TimeoutError)
         if timed_out:
             error = TimeoutError(f"ran longer than its timeout of {policy.timeout} s")
         return self._after_error.outcome(held, envelope, job, policy, error, timed_out=timed_out)

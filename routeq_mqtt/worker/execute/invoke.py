@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from routeq_mqtt.boundary import described, one_line, text_of
+from routeq_mqtt.boundary import described, is_a, one_line, text_of
 from routeq_mqtt.forks import generation, leave_a_fork
 from routeq_mqtt.jobs.calls.around import called, entered, stands_around
 from routeq_mqtt.jobs.context import restored
@@ -35,7 +35,7 @@ is_coroutine_function: Final = functools.lru_cache(maxsize=1024)(inspect.iscorou
 
 def error_of_exit(error: BaseException) -> BaseException:
     """What users' code raised, with an exit of the process as an error of the job."""
-    if not isinstance(error, SystemExit | KeyboardInterrupt):
+    if not is_a(error, (SystemExit, KeyboardInterrupt)):
         return error
     instead = RuntimeError(
         f"handle() raised {type(error).__name__}({text_of(error)!r}); "
@@ -118,7 +118,7 @@ class Invoker:
                 await entered(stack)
                 await self._call(job.failed, None, error)
         except BaseException as raised:
-            if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
+            if is_a(raised, asyncio.CancelledError) and _is_cancelled():
                 raise
             what = described(raised)
             log.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from routeq_mqtt.boundary import control_in, described, one_line
+from routeq_mqtt.boundary import control_in, described, is_a, one_line
 from routeq_mqtt.errors import Fail, Release, Retry
 from routeq_mqtt.worker.execute.outcome import Again, Outcome
 from routeq_mqtt.worker.execute.retry_policy import options_after, retry_until, why_no_more
@@ -96,7 +96,7 @@ class AfterError:
     ) -> Again:
         raised = described(error)
         line = self._failing.line(envelope, raised)
-        asked = isinstance(error, Retry)  # no error: a line is enough
+        asked = is_a(error, Retry)  # no error: a line is enough
         log.log(
             logging.INFO if asked else logging.WARNING,
             "job=%s id=%s queue=%s attempt=%d outcome=retry delay=%.3f error=%s%s",

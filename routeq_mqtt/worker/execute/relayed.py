@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from routeq_mqtt.boundary import described
+from routeq_mqtt.boundary import control_in, described, is_a, leaves, message_of
 from routeq_mqtt.errors import Fail, JobControl, Release, Retry
+from routeq_mqtt.wire.display import readable
+
+if TYPE_CHECKING:
+    from routeq_mqtt.boundary import Described
 
 _MOST = 50
 """Exceptions of one group that travel."""
+
+_MOST_LOOKED_AT = 10_000
+"""Exceptions of one group that those are chosen from: first what steers the job."""
 
 _CONTROLS: dict[str, type[JobControl]] = {kind.__name__: kind for kind in (Fail, Retry, Release)}
 
@@ -21,20 +28,36 @@ class ChildTraceback(Exception):
 
 def as_data(error: BaseException) -> dict[str, Any]:
     """An exception as it travels. Raises nothing, whatever the exception's own methods do."""
-    kind, raised = type(error), described(error)
-    data: dict[str, Any] = {
-        "module": str(kind.__module__),
-        "name": str(kind.__qualname__),
+    if not is_a(error, BaseExceptionGroup):
+        return _one(error, described(error))
+    # Flat, however it is nested: each of its exceptions counts, and not where it is.
+    data = _one(error, described(error)) | {"text": message_of(error)}
+    found = list(leaves(error, _MOST_LOOKED_AT))
+    steering = [leaf for leaf in found if is_a(leaf, JobControl)]
+    others = [leaf for leaf in found if not is_a(leaf, JobControl)]
+    data["group"] = [_one(leaf, described(leaf)) for leaf in (steering + others)[:_MOST]]
+    return data
+
+
+def _one(error: BaseException, raised: Described) -> dict[str, Any]:
+    control = control_in(error) if is_a(error, JobControl) else None
+    return {
+        "module": _name_of(type(error), "__module__"),
+        "name": _name_of(type(error), "__qualname__"),
         "text": raised.text,
         "traceback": raised.traceback,
-        "control": next((name for name, one in _CONTROLS.items() if isinstance(error, one)), ""),
-        "is_exception": isinstance(error, Exception),
-        "delay": getattr(error, "delay", None) if isinstance(error, JobControl) else None,
+        "control": next((name for name, one in _CONTROLS.items() if isinstance(control, one)), ""),
+        "is_exception": is_a(error, Exception),
+        "delay": getattr(control, "delay", None),
     }
-    if isinstance(error, BaseExceptionGroup):
-        data["text"] = str(error.message)[:1_000]
-        data["group"] = [as_data(one) for one in error.exceptions[:_MOST]]
-    return data
+
+
+def _name_of(kind: type, name: str) -> str:
+    """Past a metaclass, which could say anything."""
+    try:
+        return readable(str(type.__dict__[name].__get__(kind)))
+    except BaseException:  # noqa: BLE001 - what a class is called may be any object
+        return ""
 
 
 def from_data(data: dict[str, Any]) -> BaseException:
@@ -51,11 +74,22 @@ def from_data(data: dict[str, Any]) -> BaseException:
     if control is Release:
         return Release(delay=data["delay"], reason=data["text"])
     if "group" in data:
-        error: BaseException = BaseExceptionGroup(data["text"], list(map(from_data, data["group"])))
+        error: BaseException = _same_group(data, list(map(from_data, data["group"])))
     else:
         error = _same_class(data)
     error.__cause__ = ChildTraceback(f"\n{data['traceback']}")
     return error
+
+
+def _same_group(data: dict[str, Any], members: list[BaseException]) -> BaseException:
+    """A group of the same name: a class of the user's may want more to be made."""
+    group: type[BaseExceptionGroup[Any]] = BaseExceptionGroup
+    if all(isinstance(one, Exception) for one in members):
+        group = ExceptionGroup
+    name = data["name"].rpartition(".")[2]
+    if name and data["module"] != "builtins":
+        group = type(name, (group,), {"__module__": data["module"]})
+    return group(data["text"], members)
 
 
 def _same_class(data: dict[str, Any]) -> BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routeq_mqtt.boundary import is_any_of
+from routeq_mqtt.boundary import is_a, is_any_of
 from routeq_mqtt.errors import JobProcessDied, Retry
 from routeq_mqtt.jobs.backoff import Backoff, seconds_before
 from routeq_mqtt.jobs.job import Job
@@ -73,7 +73,7 @@ def options_after(
     options = envelope.options
     job_class = options_of(job_class)
     if job_class.max_exceptions is not None or "max_exceptions" in options:
-        count = options.get("exceptions", 0) + (not isinstance(error, Retry))
+        count = options.get("exceptions", 0) + (not is_a(error, Retry))
         options = options | {"exceptions": count}
     if job_class.retry_until is not None and "retry_until" not in options:
         options = options | {"retry_until": retry_until(job_class, envelope, now)}
@@ -118,7 +118,7 @@ def why_no_more(
     if timed_out and (last or options.get("fail_on_timeout", job_class.fail_on_timeout)):
         return "timeout"
     if last:
-        return "process died" if isinstance(error, JobProcessDied) else "exception"
+        return "process died" if is_a(error, JobProcessDied) else "exception"
     most = options.get("max_exceptions", job_class.max_exceptions)
     if most is not None and options["exceptions"] >= most:
         return "max_exceptions"

@@ -105,12 +105,20 @@ def _run(question: dict[str, Any], words: ProgressPipe) -> object:
     finally:
         words.begin()
     result = called(job.handle)
-    value = asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+    if not inspect.isawaitable(result):
+        return encoded_result(job, result)
+    value, error = asyncio.run(_awaited(result))
+    if error is not None:
+        raise error
     return encoded_result(job, value)
 
 
-async def _awaited(result: Any) -> object:  # noqa: ANN401
-    return await result
+async def _awaited(result: Any) -> tuple[object, BaseException | None]:  # noqa: ANN401
+    """Not through the event loop, which asks an exception what it is, and may never end of it."""
+    try:
+        return await result, None
+    except BaseException as error:  # noqa: BLE001 - raised again outside
+        return None, error
 
 
 def _load(module: str, main: str | None) -> None:
