@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from routeq_mqtt import Bus, batch, chain
 from tests.cluster.cluster import Cluster
 from tests.cluster.jobs import Report
@@ -90,8 +88,6 @@ async def _dispatch_all(bus: Bus) -> None:
 
 
 async def test_orders_are_obeyed_whichever_step_the_scheduler_dies_at(cluster: Cluster) -> None:
-    if cluster.kind == "embedded":
-        pytest.skip("known fault: a purged queue stays in the sizes of the embedded broker")
     first = await cluster.scheduler()
     worker = await device(cluster)
     async with cluster.bus(timeout=60.0) as bus:

@@ -37,6 +37,8 @@ class Control:
     def __init__(self, context: Context, transport: Transport) -> None:
         self._context = context
         self._transport = transport
+        self._announced: Connection | None = None
+        self._to_clear: set[tuple[Kind, str]] = set()
         self.methods: requests.Methods = {
             requests.Cancel: self._cancel,
             requests.QueuePause: self._pause,
@@ -156,11 +158,20 @@ class Control:
     # -- what the workers hear -----------------------------------------------------------------
 
     def announce(self, connection: Connection) -> None:
-        """At each connect: what holds. Leftovers are cleared as they come back (`fold`)."""
-        for (kind, name), at in self._context.orders.all().items():
+        """At each connect: what holds. Leftovers are cleared as they come back (`fold`).
+
+        What was withdrawn while this connection was set up is cleared now: requests that waited
+        in our session are answered before that is over.
+        """
+        self._announced = connection
+        held = self._context.orders.all()
+        for (kind, name), at in held.items():
             connection.publish(
                 self._context.topics.order(kind, name), encode_order(at), retain=True
             )
+        for kind, name in self._to_clear - held.keys():
+            connection.publish(self._context.topics.order(kind, name), b"", retain=True)
+        self._to_clear.clear()
         self._say_key(connection)
 
     def _say_key(self, connection: Connection) -> None:
@@ -172,7 +183,7 @@ class Control:
 
     def _look_at_key(self, name: str, payload: bytes) -> None:
         """Ours must not be lost; those of other databases stay, their jobs may be under way."""
-        connection = self._context.link.connection
+        connection = self._connection()
         if connection is None or name != self._context.store.database.lineage:
             return
         try:
@@ -220,18 +231,25 @@ class Control:
             await orders.withdraw("cancel", outlived)
             self._clear("cancel", outlived)
 
+    def _connection(self) -> Connection | None:
+        """Where everything is said that holds; None: `announce` is going to say it."""
+        connection = self._announced
+        return None if connection is None or connection.lost.done() else connection
+
     def _publish(self, kind: Kind, name: str, at: float) -> None:
-        connection = self._context.link.connection
+        connection = self._connection()
         if connection is not None:
             connection.publish(
                 self._context.topics.order(kind, name), encode_order(at), retain=True
             )
 
     def _clear(self, kind: Kind, names: Iterable[str]) -> None:
-        connection = self._context.link.connection
-        if connection is not None:
-            for name in names:
-                connection.publish(self._context.topics.order(kind, name), b"", retain=True)
+        connection = self._connection()
+        if connection is None:
+            self._to_clear.update((kind, name) for name in names)
+            return
+        for name in names:
+            connection.publish(self._context.topics.order(kind, name), b"", retain=True)
 
 
 def _is_readable(payload: bytes) -> bool:
