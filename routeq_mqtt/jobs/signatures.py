@@ -136,3 +136,14 @@ def _takes_one(function: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return True
     return any(part.kind not in {part.KEYWORD_ONLY, part.VAR_KEYWORD} for part in parts)
+
+
+def has_run(value: object) -> object:
+    """What a plain function returned.
+
+    Raises:
+        TypeError: a generator, as of a decorated generator function: nothing of it has run.
+    """
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise TypeError(f"handle() returned a {type(value).__name__}, of which nothing has run")
+    return value

@@ -436,3 +436,16 @@ class Ignores(Job):
 
 class IgnoresForLong(Ignores):
     timeout = 600
+
+
+class Generates(Job):
+    """A plain function that only hands a generator on: nothing of it has run."""
+
+    max_tries = 1
+
+    def handle(self) -> Any:
+        return (number for number in range(3))
+
+
+class GeneratesInAProcess(Generates):
+    executor = "process"

@@ -18,6 +18,8 @@ from tests.boundary.jobs import (
     CancelsItself,
     Failed,
     FailedThread,
+    Generates,
+    GeneratesInAProcess,
     Hooked,
     Maker,
     Releases,
@@ -180,3 +182,15 @@ async def test_a_release_in_a_group_is_no_attempt_unless_there_was_an_error_too(
         await cluster.recorder.count("ran", 2)
     attempts = {event["key"]: event["attempt"] for event in cluster.recorder.named("ran")}
     assert attempts == {"beside=False": 1, "beside=True": 2}
+
+
+async def test_a_generator_of_which_nothing_has_run_is_no_job_that_is_done(
+    cluster: Cluster,
+) -> None:
+    await cluster.scheduler()
+    await _worker(cluster)
+    async with cluster.bus() as bus:
+        await bus.dispatch(Generates())
+        await bus.dispatch(GeneratesInAProcess())
+        records = await cluster.failed_records(bus, 2)
+    assert all("returned a generator" in record["error"] for record in records), records

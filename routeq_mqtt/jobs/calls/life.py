@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from routeq_mqtt.boundary import described, one_line
+from routeq_mqtt.boundary import described, is_a, one_line
 from routeq_mqtt.errors import ConfigurationError, TaskEnded
 from routeq_mqtt.jobs.signatures import takes
 
@@ -117,10 +117,13 @@ class worker_life:  # noqa: N801 - used as a function
         for function in tuple(_startup):
             try:
                 await _call(function, self.state)
-            except Exception as error:
+            except BaseException as error:
                 await self._end()
-                name = getattr(function, "__qualname__", repr(function))
-                raise TaskEnded(f"the worker did not start: {name} raised {error!r}") from error
+                if _is_our_end(error):
+                    raise
+                name = getattr(function, "__qualname__", type(function).__name__)
+                said = described(error).line
+                raise TaskEnded(f"the worker did not start: {name} raised {said}") from error
         return self.state
 
     async def __aexit__(
@@ -134,7 +137,7 @@ class worker_life:  # noqa: N801 - used as a function
     async def _end(self) -> None:
         await _logged("a dependency of the worker", self.stack.aclose())
         for function in reversed(tuple(_shutdown)):
-            name = getattr(function, "__qualname__", repr(function))
+            name = getattr(function, "__qualname__", type(function).__name__)
             await _logged(f"on_shutdown {name}", _call(function, self.state))
         _life.reset(self._token)
 
@@ -145,9 +148,19 @@ async def _call(function: Callable[[WorkerState], Any], state: WorkerState) -> N
         await value
 
 
+def _is_our_end(error: BaseException) -> bool:
+    """Whether it is the end of the task that runs the function, and not the function's own."""
+    task = asyncio.current_task()
+    if is_a(error, asyncio.CancelledError):
+        return task is not None and task.cancelling() > 0
+    return is_a(error, KeyboardInterrupt)
+
+
 async def _logged(what: str, work: Awaitable[None]) -> None:
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - the boundary of users' code
+    except BaseException as error:
+        if _is_our_end(error):
+            raise
         raised = described(error)
         log.error("%s raised error=%s\n%s", what, one_line(raised.line), raised.for_log)

@@ -17,6 +17,7 @@ from routeq_mqtt.jobs.calls.around import called, entered, stands_around
 from routeq_mqtt.jobs.context import restored
 from routeq_mqtt.jobs.keywords import options_of
 from routeq_mqtt.jobs.middleware import around, wrapped
+from routeq_mqtt.jobs.signatures import has_run
 from routeq_mqtt.tasks import Tasks
 from routeq_mqtt.worker.execute.subprocesses import Processes
 
@@ -161,7 +162,7 @@ class Invoker:
             value, error = future.result()
         if error is not None:
             raise error
-        return await value if inspect.isawaitable(value) else value
+        return has_run(await value if inspect.isawaitable(value) else value)
 
 
 def _result_of(

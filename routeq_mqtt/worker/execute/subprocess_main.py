@@ -30,6 +30,7 @@ from routeq_mqtt.forks import generation, leave_a_fork, protect_forks
 from routeq_mqtt.jobs.calls.around import called
 from routeq_mqtt.jobs.codec import encoded_result, from_envelope
 from routeq_mqtt.jobs.job import set_reporter
+from routeq_mqtt.jobs.signatures import has_run
 from routeq_mqtt.logs import keep_enabled
 from routeq_mqtt.wire.envelopes.envelope import Envelope
 from routeq_mqtt.wire.packing import unpack
@@ -106,7 +107,7 @@ def _run(question: dict[str, Any], words: ProgressPipe) -> object:
         words.begin()
     result = called(job.handle)
     if not inspect.isawaitable(result):
-        return encoded_result(job, result)
+        return encoded_result(job, has_run(result))
     value, error = asyncio.run(_awaited(result))
     if error is not None:
         raise error
