@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -110,7 +112,7 @@ async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: 
         await site.send(bus, Poison(key="poison"))
         for number in range(5):
             await site.send(bus, Work(key=f"after-{number}"))
-        await _replace_workers_until_failed(site, 1, deaths=3)
+        await _replace_workers_until(site, site.until("failed", 1), deaths=3)
         await site.until("end", 10)
         [record] = await site.cluster.failed_records(bus, 1)
     assert record["reason"] == "worker died while running it"
@@ -120,7 +122,6 @@ async def test_a_job_that_kills_its_worker_fails_and_takes_no_other_along(site: 
     (await site.settled()).assert_sound()
 
 
-@pytest.mark.skip(reason="under load a poison job may cost one worker more: docs/reliability.md")
 @at_once
 async def test_a_job_that_crashes_or_takes_all_memory_is_no_other_poison(site: Site) -> None:
     """Each is charged for its own deaths alone, though they wait in the same worker."""
@@ -130,22 +131,31 @@ async def test_a_job_that_crashes_or_takes_all_memory_is_no_other_poison(site: S
         for how in ways:
             await site.send(bus, Poison(key=how, how=how))
             await site.send(bus, Work(key=f"after-{how}"))
-        codes = await _replace_workers_until_failed(site, 2, deaths=2)
-        await site.until("end", 2)
-        records = await site.cluster.failed_records(bus, 2)
+        # Not for `failed()`: who calls it after the record may be killed by the other one first.
+        all_kept = asyncio.create_task(site.cluster.failed_records(bus, 2))
+        codes = await _replace_workers_until(site, all_kept, deaths=2)
+        records = await all_kept
+        await site.cluster.ask_until(
+            bus,
+            "sizes",
+            lambda sizes: sizes["default"]["parked"] + sizes["default"]["released"] == 0,
+        )
     assert {record["reason"] for record in records} == {"worker died while running it"}
-    assert sorted(codes) == sorted(-number for number in ways.values() for _ in range(2))
-    for how in ways:
-        kills = [line for line in site.events("start") if line["key"] == how]
-        assert [line["attempt"] for line in kills] == [1, 2]
+    for how, number in ways.items():
+        kills = [line["attempt"] for line in site.events("start") if line["key"] == how]
+        assert sorted(set(kills)) == [1, 2]
+        assert len(kills) <= 3  # under load the very first death may go uncharged
+        assert codes.count(-number) == len(kills)
     assert all(line["attempt"] == 1 for line in site.events("end"))
     (await site.settled()).assert_sound()
 
 
-async def _replace_workers_until_failed(site: Site, number: int, deaths: int) -> list[int]:
-    """Start a worker whenever the last one died, until so many jobs failed; the exit codes."""
+async def _replace_workers_until(
+    site: Site, waits: Coroutine[Any, Any, Any] | asyncio.Task[Any], deaths: int
+) -> list[int]:
+    """Start a worker whenever the last one died, until something is there; the exit codes."""
     codes: list[int] = []
-    failed = asyncio.create_task(site.until("failed", number))
+    failed = asyncio.ensure_future(waits)
     while not failed.done():
         worker = await site.start_worker(
             "--concurrency",
