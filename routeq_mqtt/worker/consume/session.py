@@ -310,8 +310,8 @@ class QueueSession:
 
     def _acknowledge(self, held: Delivery) -> None:
         held.connection.acknowledge(held.message)
-        if held.unnamed:
-            self._unnamed.acknowledged((held.message.packet_id, held.payload), held.connection)
+        if held.unnamed and self.holdings.may_come_again(held):
+            self._unnamed.acknowledged(held.key, held.connection)
         self._acknowledged_at = asyncio.get_running_loop().time()
 
     def owns(self, held: Delivery) -> bool:

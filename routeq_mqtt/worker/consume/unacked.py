@@ -49,6 +49,14 @@ class UnackedDeliveries:
             held.key = (*held.key, object())
             self.held[held.key] = held
 
+    def may_come_again(self, held: Delivery) -> bool:
+        """Of a message without an id: whether its packet id still means this one.
+
+        It does not if the session that brought it is gone: in the present one that packet id and
+        the same bytes are another message, which has not run.
+        """
+        return held.key == (held.message.packet_id, held.payload)
+
     def add(self, held: Delivery) -> None:
         """Hold a message."""
         if held.key in self.held:
