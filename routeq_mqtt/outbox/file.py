@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from routeq_mqtt.errors import ConfigurationError, OutboxFull, OutboxUnavailable
 from routeq_mqtt.outbox import sql
 from routeq_mqtt.outbox.disk import DiskRoom, log_limit, log_size, pages_of, parts, spare_pages
-from routeq_mqtt.outbox.place import Place, abandon, alone_in, make
+from routeq_mqtt.outbox.forking import close_in_forks
+from routeq_mqtt.outbox.place import Place, abandon, alone_in, make, real
 from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow, OutboxStatus, SetAside
 
 if TYPE_CHECKING:
@@ -105,11 +106,12 @@ class OutboxFile:
                 f"outbox={str(options.path)!r}: there is no folder {str(options.path.parent)!r}; "
                 "make it first"
             )
-        self._log_limit = log_limit(options.path, options.max_bytes)
-        with self._as_unavailable(), alone_in(options.path.parent):
-            make(options.path)
+        self._path = real(options.path)
+        self._log_limit = log_limit(self._path, options.max_bytes)
+        with self._as_unavailable(), alone_in(self._path.parent):
+            make(self._path)
             self._db = sqlite3.connect(
-                options.path, timeout=_BUSY_FOR, isolation_level=None, check_same_thread=False
+                self._path, timeout=_BUSY_FOR, isolation_level=None, check_same_thread=False
             )
             try:
                 self._prepare()
@@ -117,6 +119,7 @@ class OutboxFile:
                 self._db.close()
                 raise
             self.place: Place = Place(options.path)
+            close_in_forks(self)
 
     # -- its place -----------------------------------------------------------------------------
 
@@ -217,7 +220,7 @@ class OutboxFile:
 
     def _bound_log(self) -> None:
         """Cut the log where it is longer than it may be: a large commit, or a slow reader."""
-        if log_size(self._options.path) > self._log_limit:
+        if log_size(self._path) > self._log_limit:
             with self._as_unavailable(), contextlib.suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -254,7 +257,7 @@ class OutboxFile:
     def _grow(self, wanted: float) -> None:
         """Take room on a small disk before it is needed; see `spare_pages`."""
         with self._as_unavailable():
-            path, most = self._options.path, self._options.max_bytes
+            path, most = self._path, self._options.max_bytes
             spare = spare_pages(self._db, path, most, self._log_limit, wanted)
         if spare <= 0:
             return
@@ -270,7 +273,7 @@ class OutboxFile:
     def _room(self) -> _Room:
         first = self._db.execute(sql.FIRST).fetchone()
         meta = self._meta()
-        disk = DiskRoom.of(self._db, self._options.path, self._options.max_bytes, self._log_limit)
+        disk = DiskRoom.of(self._db, self._path, self._options.max_bytes, self._log_limit)
         if first is None:
             return _Room(meta["aside_jobs"], meta["aside_bytes"], 0, 0, disk)
         seq, total = self._db.execute(sql.LAST).fetchone()

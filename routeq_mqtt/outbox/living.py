@@ -109,7 +109,7 @@ class LivingFile:
         SQLite could not use this one again while any process has it open with the lost log.
         """
         log.error("the log of the outbox was deleted path=%s", self._options.path)
-        path = self._options.path.with_name(f"{self._options.path.name}.{os.getpid()}.new")
+        path = old.place.real.with_name(f"{old.place.real.name}.{os.getpid()}.new")
         path.unlink(missing_ok=True)
         new = OutboxFile(dataclasses.replace(self._options, path=path))
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from routeq_mqtt.errors import OutboxUnavailable, RouteqError
 from routeq_mqtt.imports import first_import
 from routeq_mqtt.notifier import Notifier
+from routeq_mqtt.outbox.place import real
 from routeq_mqtt.outbox.thread import OneThread
 from routeq_mqtt.processlock import ProcessLock
 from routeq_mqtt.tasks import Tasks
@@ -42,7 +43,10 @@ class Outbox:
 
     def __init__(self, options: OutboxOptions, clock: Clock) -> None:
         self.options = options
-        self.lock: ProcessLock = ProcessLock(Path(f"{options.path}.lock"), beside=options.path)
+        # One lock for each file, by whatever name a process knows it.
+        self.lock: ProcessLock = ProcessLock(
+            Path(f"{real(options.path)}.lock"), beside=options.path
+        )
         self._clock = clock
         self._thread = OneThread("outbox")
         self._file: LivingFile | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routeq_mqtt.imports import first_import
@@ -18,7 +19,6 @@ from routeq_mqtt.imports import first_import
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
 _BESIDE = ("-wal", "-shm")
 
@@ -31,16 +31,23 @@ class Place:
     """Which files a path led to when a connection was opened.
 
     Args:
-        path: of the SQLite file.
+        path: of the SQLite file, or a symbolic link to it.
+
+    Attributes:
+        real: the file, without links: beside it SQLite keeps its log.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._then = _inodes(path)
+        self.real: Path = real(path)
+        self._then = self._now()
+
+    def _now(self) -> tuple[_Inode, ...]:
+        return (_inode(self._path), *(_inode(f"{self.real}{ending}") for ending in _BESIDE))
 
     def is_kept(self) -> bool:
         """Whether the path still leads to the same file, log and index."""
-        now = _inodes(self._path)
+        now = self._now()
         if now == self._then:
             return True
         return all(was in (None, is_) for was, is_ in zip(self._then, now, strict=True))
@@ -51,21 +58,26 @@ class Place:
 
     def clear(self) -> None:
         """Take log and index of this file out of the way of the next one."""
-        with alone_in(self._path.parent):
+        with alone_in(self.real.parent):
             self._clear()
 
     def give_to(self, other: Path) -> None:
         """Let another file, which is complete and closed, take this one's place."""
-        with alone_in(self._path.parent):
+        with alone_in(self.real.parent):
             if self.has_its_file():
                 self._clear()
-                other.replace(self._path)
+                other.replace(self.real)
 
     def _clear(self) -> None:
         for ending, was in zip(_BESIDE, self._then[1:], strict=True):
-            name = f"{self._path}{ending}"
+            name = f"{self.real}{ending}"
             if was is not None and _inode(name) == was:
                 os.unlink(name)  # noqa: PTH108
+
+
+def real(path: Path) -> Path:
+    """Where a path leads to, symbolic links followed; also where nothing is yet."""
+    return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
@@ -102,10 +114,6 @@ def abandon(db: sqlite3.Connection) -> None:
             import ctypes
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
-
-
-def _inodes(path: Path) -> tuple[_Inode, ...]:
-    return (_inode(path), *(_inode(f"{path}{ending}") for ending in _BESIDE))
 
 
 def _inode(path: Path | str) -> _Inode:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from routeq_mqtt.outbox.forking import Gate
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ class OneThread:
     """
 
     def __init__(self, name: str) -> None:
+        self._gate = Gate()
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._thread.start()
@@ -49,6 +52,9 @@ class OneThread:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(call())
+                with self._gate:
+                    result = call()
             except BaseException as error:  # noqa: BLE001 - carried to whoever waits
                 future.set_exception(error)
+            else:
+                future.set_result(result)

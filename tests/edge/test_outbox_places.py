@@ -320,3 +320,54 @@ def test_what_cannot_ever_fit_is_refused_and_drops_nothing(open_file: Open) -> N
     assert isinstance(refused, OutboxFull)
     assert "max_bytes=1048576 on disk" in str(refused)
     assert numbers(file) == [1]
+
+
+# -- symbolic links ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Path:
+    """Leads to the file of `open_file`, which is not there yet."""
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "link.db"
+    path.symlink_to(tmp_path / "outbox.db")
+    return path
+
+
+def test_a_symbolic_link_is_another_name_of_the_same_outbox(open_file: Open, link: Path) -> None:
+    by_link, by_name = open_file(path=link), open_file()
+    by_link.add([[job(1)]])
+    by_name.add([[job(2)]])
+    assert numbers(by_link) == numbers(by_name) == [1, 2]
+    assert [file.name for file in link.parent.iterdir()] == ["link.db"]
+
+
+def test_one_process_at_a_time_sends_by_whatever_name(link: Path, tmp_path: Path) -> None:
+    by_link = Outbox(OutboxOptions(path=link), SystemClock())
+    by_name = Outbox(OutboxOptions(path=tmp_path / "outbox.db"), SystemClock())
+    try:
+        assert by_link.lock.take()
+        assert not by_name.lock.take()
+    finally:
+        by_link.abandon()
+        by_name.abandon()
+
+
+def test_a_log_that_is_lost_behind_a_link_is_noticed(open_file: Open, link: Path) -> None:
+    file = open_file(path=link)
+    file.add([[job(1)]])
+    lose_the_log(link.resolve().parent)
+    file.add([[job(2)]])
+    assert numbers(file) == numbers(open_file()) == [1, 2]
+    assert link.is_symlink()
+
+
+def test_a_link_that_leads_elsewhere_takes_the_jobs_along(
+    open_file: Open, link: Path, tmp_path: Path
+) -> None:
+    file = open_file(path=link)
+    file.add([[job(1)]])
+    link.unlink()
+    link.symlink_to(tmp_path / "next.db")
+    file.add([[job(2)]])
+    assert numbers(file) == numbers(open_file(path=tmp_path / "next.db")) == [1, 2]

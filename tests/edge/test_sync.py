@@ -63,6 +63,16 @@ async def test_a_fork_in_the_middle_of_a_call_blocks_nobody(house: Cluster) -> N
     assert set(house.recorder.ran().values()) == {1}
 
 
+async def test_a_fork_in_the_middle_of_a_commit_keeps_jobs_in_the_same_outbox(
+    house: Cluster,
+) -> None:
+    outbox = str(house.folder / "outbox.db")
+    assert await run(house, "fork_in_use", env={"ROUTEQ_OUTBOX": outbox}) == ""
+    children = {f"child {number}" for number in range(10)}
+    await house.recorder.wait(lambda: children <= set(house.recorder.ran()), "children ran")
+    assert set(house.recorder.ran().values()) == {1}
+
+
 async def test_a_thread_that_outlives_the_main_thread_still_connects(house: Cluster) -> None:
     assert await run(house, "late_thread") == ""
     await house.recorder.count("ran", 1)
