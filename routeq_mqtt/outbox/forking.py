@@ -21,8 +21,8 @@ _LONGEST = 10.0
 class Inherited(Protocol):
     """What a child closes."""
 
-    def close(self) -> None:
-        """Close it."""
+    def close_inherited(self) -> None:
+        """Close it, in the child."""
         ...
 
 
@@ -51,6 +51,11 @@ def close_in_forks(file: Inherited) -> None:
     _open.add(file)
 
 
+def leave_in_forks(file: Inherited) -> None:
+    """It must not be closed any more."""
+    _open.discard(file)
+
+
 def _before() -> None:
     global _all_shut  # noqa: PLW0603 - from one hook to the other
     gates = list(_gates)
@@ -68,7 +73,7 @@ def _in_child() -> None:
     if _all_shut:  # else a lock of SQLite may be held, and closing would wait for ever
         for file in list(_open):
             with contextlib.suppress(Exception):
-                file.close()
+                file.close_inherited()
     _open.clear()
 
 

@@ -18,7 +18,7 @@ from routeq_mqtt.imports import first_import
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BESIDE = ("-wal", "-shm")
 
@@ -35,12 +35,13 @@ class Place:
 
     Attributes:
         real: the file, without links: beside it SQLite keeps its log.
+        inodes: of the file, its log and its index.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.real: Path = real(path)
-        self._then = self._now()
+        self.inodes: tuple[_Inode, ...] = self._now()
 
     def _now(self) -> tuple[_Inode, ...]:
         return (_inode(self._path), *(_inode(f"{self.real}{ending}") for ending in _BESIDE))
@@ -48,13 +49,13 @@ class Place:
     def is_kept(self) -> bool:
         """Whether the path still leads to the same file, log and index."""
         now = self._now()
-        if now == self._then:
+        if now == self.inodes:
             return True
-        return all(was in (None, is_) for was, is_ in zip(self._then, now, strict=True))
+        return all(was in (None, is_) for was, is_ in zip(self.inodes, now, strict=True))
 
     def has_its_file(self) -> bool:
         """Whether the path leads to the same file, whatever is beside it."""
-        return self._then[0] == _inode(self._path)
+        return self.inodes[0] == _inode(self._path)
 
     def clear(self) -> None:
         """Take log and index of this file out of the way of the next one."""
@@ -68,8 +69,29 @@ class Place:
                 self._clear()
                 other.replace(self.real)
 
+    def free(self, others: Iterable[Place]) -> None:
+        """Give back the room of files that were deleted while a connection has them open.
+
+        That connection must not be used any more; see `abandon`. A process that lives long, and
+        whose outbox is deleted again and again, would fill a small disk with them.
+
+        Args:
+            others: of connections that are still used: what they share stays.
+        """
+        used = {inode for other in others for inode in other.inodes}
+        gone = {inode for inode in self.inodes if inode is not None} - used
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for number in _open_files():
+                with contextlib.suppress(OSError):
+                    found = os.fstat(number)
+                    if not found.st_nlink and (found.st_dev, found.st_ino) in gone:
+                        os.dup2(null, number, inheritable=False)
+        finally:
+            os.close(null)
+
     def _clear(self) -> None:
-        for ending, was in zip(_BESIDE, self._then[1:], strict=True):
+        for ending, was in zip(_BESIDE, self.inodes[1:], strict=True):
             name = f"{self.real}{ending}"
             if was is not None and _inode(name) == was:
                 os.unlink(name)  # noqa: PTH108
@@ -114,6 +136,14 @@ def abandon(db: sqlite3.Connection) -> None:
             import ctypes
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
+
+
+def _open_files() -> list[int]:
+    """The numbers of this process's open files; none where the system does not tell."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def _inode(path: Path | str) -> _Inode:

@@ -371,3 +371,16 @@ def test_a_link_that_leads_elsewhere_takes_the_jobs_along(
     link.symlink_to(tmp_path / "next.db")
     file.add([[job(2)]])
     assert numbers(file) == numbers(open_file(path=tmp_path / "next.db")) == [1, 2]
+
+
+def test_files_that_were_deleted_leave_their_room_to_the_next_ones(
+    open_file: Open, disk: Path
+) -> None:
+    """A process that lives long has each of them open."""
+    file = open_file(path=disk / "outbox.db")
+    other = open_file(path=disk / "outbox.db")  # of another event loop
+    for number in range(60):  # of 100 KB and more, on a disk of 4 MB
+        file.add([[job(number)]])
+        assert numbers(other)[-1] == number
+        delete(disk)
+    assert numbers(file) == numbers(other) == [*range(60)]
