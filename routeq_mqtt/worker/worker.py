@@ -124,6 +124,11 @@ class Worker:
         try:
             async with Scope() as scope:
                 ended = await self._until_over(life, deadline, scope)
+        except BaseException:
+            # Cancelled, be it by a job that cancels all tasks or stops the event loop: slots go on
+            # after a cancellation as long as their pool is open, and our heartbeat has a thread.
+            await life.abandon()
+            raise
         finally:
             await declaring.close()
         self._stopping = self._stopping or not life.is_fenced

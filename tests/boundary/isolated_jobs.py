@@ -97,3 +97,22 @@ class Steers(Job):
             except Exception:  # noqa: BLE001, S110 - as much code does
                 pass
         await tell("ran", self, key=self.what)
+
+
+class EndsItsWorker(Job):
+    """Does to the event loop what only its owner may do."""
+
+    max_tries = 1
+    how: str
+
+    async def handle(self) -> None:
+        await tell("ran", self, key=self.how)
+        loop = asyncio.get_running_loop()
+        if self.how == "cancels all tasks":
+            for task in asyncio.all_tasks():
+                task.cancel()
+        elif self.how == "stops the loop":
+            loop.stop()
+        else:
+            loop.call_soon(sys.exit, 0)
+        await asyncio.Event().wait()

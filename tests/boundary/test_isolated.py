@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from tests.boundary.isolated_jobs import (
+    EndsItsWorker,
     ExitsInACallback,
     ExitsInATask,
     ForksAndAwaits,
@@ -94,3 +95,21 @@ async def test_a_task_of_a_job_that_exits_is_an_error_of_that_task(
         await bus.dispatch(ExitsInACallback())
         assert await worker.ended() == 1
     assert "ended by SystemExit(0) of a callback" in worker.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cancels all tasks", "stops the loop", "exits"])
+async def test_a_job_that_ends_the_event_loop_ends_its_worker_and_leaves_no_half_of_it(
+    mosquitto_alone: Cluster, how: str
+) -> None:
+    """Its slots would go on, without signal handlers, orders and an end."""
+    cluster = mosquitto_alone
+    await cluster.scheduler()
+    worker = await _worker(cluster, "--concurrency", "2")
+    async with cluster.bus() as bus:
+        await bus.dispatch(EndsItsWorker(how=how))
+        await cluster.recorder.count("ran", 1)
+        assert await worker.ended(15.0) == 1
+        await _worker(cluster)
+        await bus.dispatch(Report(key="after"))
+        await cluster.recorder.wait(lambda: "after" in cluster.recorder.ran())

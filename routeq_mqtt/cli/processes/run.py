@@ -45,7 +45,7 @@ from routeq_mqtt.cli.processes.supervisor import (
     stop_with_supervisor,
     supervised,
 )
-from routeq_mqtt.errors import ConfigurationError
+from routeq_mqtt.errors import ConfigurationError, TaskEnded
 from routeq_mqtt.isolated import contain_tasks
 from routeq_mqtt.scheduler.store.engines.postgres.url import place_of
 from routeq_mqtt.transport.several import make_transport
@@ -192,8 +192,15 @@ def worker(
             stopping(work.stop, within=shutdown_timeout + LEAVING_WITHIN),
             stop_with_supervisor(work.stop),
         ):
-            async with notifying(work.online):
-                await work.run()
+            try:
+                async with notifying(work.online):
+                    await work.run()
+            except asyncio.CancelledError as error:
+                await end_tasks(FAILED)
+                raise TaskEnded(
+                    "the worker was cancelled: a job, or a library that it uses, cancels tasks "
+                    "that are not its own, or stops the event loop"
+                ) from error
             log.info("worker stopped jobs=%d failed=%d", work.ended_jobs, work.failed_jobs)
             code = FAILED if work.given_up or work.stuck else 0
             code = START_AGAIN if work.too_big else code
