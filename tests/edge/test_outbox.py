@@ -329,9 +329,6 @@ async def test_a_command_without_a_file_says_what_is_missing(cluster: Cluster) -
     assert (code, "no such file" in output) == (4, True)
 
 
-@pytest.mark.skip(
-    reason="known fault: not yet seen to pass on its disk of 16 MB; make outbox-chaos passes"
-)
 async def test_chaos_links_are_cut_and_producers_killed_and_nothing_is_lost(house: Cluster) -> None:
     jobs = 10_000 if house.kind == "mosquitto" else 1_200
     with contextlib.ExitStack() as stack:
