@@ -134,7 +134,7 @@ class OutboxFile:
         abandon(self._db)
         _used.discard(self)
         leave_in_forks(self)
-        with contextlib.suppress(OSError):  # no more open files: its room stays taken
+        with contextlib.suppress(OSError):  # no more open files: the room of its log stays taken
             self.place.free([file.place for file in list(_used)])
 
     def write_back(self) -> None:
@@ -144,6 +144,12 @@ class OutboxFile:
         """
         with self._as_unavailable():
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def shrink(self) -> None:
+        """Give back the room of what was deleted; as much of it as others let go."""
+        with self._as_unavailable():
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def version(self) -> int:
         """Grows with the commits of others; needs no stamp of a file, which may be coarse."""

@@ -138,6 +138,7 @@ class LivingFile:
         log.error("the outbox was deleted or replaced: a new file path=%s jobs=%d", path, taken)
         with contextlib.suppress(OutboxUnavailable):  # then the scheduler drops what comes twice
             old.forget_contents(contents)
+            old.shrink()
         old.abandon()
         return new
 

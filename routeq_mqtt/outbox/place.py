@@ -70,16 +70,18 @@ class Place:
                 other.replace(self.real)
 
     def free(self, others: Iterable[Place]) -> None:
-        """Give back the room of files that were deleted while a connection has them open.
+        """Give back the room of a log that was deleted while a connection has it open.
 
         That connection must not be used any more; see `abandon`. A process that lives long, and
-        whose outbox is deleted again and again, would fill a small disk with them.
+        whose outbox is deleted again and again, would fill a small disk with them. The file itself
+        stays open: SQLite knows it by its inode, and would take for it the next file that gets
+        the same one, with the locks of this connection.
 
         Args:
             others: of connections that are still used: what they share stays.
         """
         used = {inode for other in others for inode in other.inodes}
-        gone = {inode for inode in self.inodes if inode is not None} - used
+        gone = {inode for inode in self.inodes[1:] if inode is not None} - used
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             for number in _open_files():

@@ -384,3 +384,21 @@ def test_files_that_were_deleted_leave_their_room_to_the_next_ones(
         assert numbers(other)[-1] == number
         delete(disk)
     assert numbers(file) == numbers(other) == [*range(60)]
+
+
+def test_a_file_with_the_inode_of_a_deleted_one_is_not_taken_for_it(
+    open_file: Open, tmp_path: Path
+) -> None:
+    """SQLite would find the locks of the old connection on it, and wait for them in vain."""
+    file, path, before = open_file(), tmp_path / "outbox.db", set()
+    for number in range(20):
+        file.add([[job(number)]])
+        before.add(path.stat().st_ino)
+        delete(tmp_path)
+        file.add([[job(number + 100)]])
+        spares = [tmp_path / f"spare {spare}" for spare in range(30)]
+        for spare in spares:  # they get the inodes that are free
+            spare.touch()
+        assert before.isdisjoint(one.stat().st_ino for one in [path, *spares])
+        for spare in spares:
+            spare.unlink()
