@@ -246,6 +246,7 @@ class Scheduler:
             place.connected(connection)
             await epoch.look(connection)
             await roles.intake.begin(connection)
+            roles.reaper.announce(connection)
             # The members stay: a broker that lost its memory has forgotten their statuses; those
             # that are gone for good fall silent.
             for member in context.fleet.members.values():

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from routeq_mqtt.notifier import Notifier
+from routeq_mqtt.presence.status import WorkerStatus, encode
+from routeq_mqtt.scheduler.options import SchedulerOptions
 from routeq_mqtt.scheduler.recovery.reaper import Reaper
+from routeq_mqtt.scheduler.scheduler import Scheduler
+from routeq_mqtt.testing import MemoryBroker, MemoryTransport
 from routeq_mqtt.topics import Topics
-from routeq_mqtt.transport.base import Message
+from routeq_mqtt.transport.base import ConnectOptions, Message
+from tests.cluster.recorder import TIMEOUT
 from tests.model.loop import VirtualLoop
+from tests.scheduler.test_seven_days import running
 
 if TYPE_CHECKING:
     from routeq_mqtt.scheduler.context import Context
-    from routeq_mqtt.transport.base import Connection, ConnectOptions, OnMessage, Transport
+    from routeq_mqtt.transport.base import Connection, OnMessage, Transport
 
 
 class _Slow(Reaper):
@@ -127,3 +134,31 @@ def test_adoptions_that_stall_let_others_have_their_turns(
     with caplog.at_level(logging.WARNING), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(adopt())
     assert "adoption repeats session=stuck0 cause=nothing came for 30 s" in caplog.text
+
+
+async def test_a_broker_that_lost_its_memory_hears_again_who_was_adopted(tmp_path: Path) -> None:
+    """A worker that was suspended all that time must not go on with what it held."""
+    broker, topics, adopted = MemoryBroker(), Topics(), asyncio.Event()
+    transport = MemoryTransport(broker)
+
+    def read(message: Message) -> None:
+        if message.payload and WorkerStatus.decode(message.payload).state == "adopted":
+            adopted.set()
+
+    status = WorkerStatus(id="w", state="lost", queues=["default"], sessions=["w/default"])
+    scheduler = Scheduler(transport, SchedulerOptions(db=tmp_path / "routeq.db"))
+    async with running(scheduler), asyncio.timeout(TIMEOUT):
+        before = await transport.connect(ConnectOptions("before"), read)
+        await before.publish(topics.worker("w"), encode(status), retain=True)
+        await before.subscribe(topics.worker("w"))
+        await adopted.wait()
+        broker.kill()
+        broker.start(empty=True)
+        adopted.clear()
+        fenced = asyncio.Event()
+        after = await transport.connect(ConnectOptions("after"), read)
+        fence = await transport.connect(ConnectOptions("fence"), lambda message: fenced.set())
+        await after.subscribe(topics.worker("w"))
+        await fence.subscribe(topics.fence("w"))
+        await adopted.wait()
+        await fenced.wait()

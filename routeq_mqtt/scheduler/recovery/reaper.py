@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from routeq_mqtt.presence.status import WorkerState, WorkerStatus
     from routeq_mqtt.scheduler.context import Context
     from routeq_mqtt.scheduler.recovery.census import Census
-    from routeq_mqtt.transport.base import Transport
+    from routeq_mqtt.transport.base import Connection, Transport
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -112,6 +112,19 @@ class Reaper:
         """Our connection broke and is back: most likely everybody's did."""
         self._patient_until = self._context.clock.monotonic() + PATIENCE
         self._unowned_since.clear()
+
+    def announce(self, connection: Connection) -> None:
+        """At each connect: who was adopted.
+
+        A broker that lost its memory has lost that word, too, and a worker that was suspended
+        meanwhile would go on with jobs that others have now.
+        """
+        topics = self._context.topics
+        for worker, member in self._context.fleet.members.items():
+            status = member.status
+            if status is not None and status.state in {"adopting", "adopted"}:
+                connection.publish(topics.worker(worker), encode(status), retain=True)
+                connection.publish(topics.fence(worker), b"adopted", retain=True)
 
     def _forgive(self, late: float) -> None:
         """We were stopped or starved ourselves: silence of others says nothing."""
