@@ -245,16 +245,8 @@ class QueueSession:
         return Delivery(self, self.queue, connection, message, envelope, error, job_id)
 
     def _is_known(self, held: Delivery) -> bool:
-        """A message that came again: still here, or ended here.
-
-        Also on the same connection: NATS repeats what is not acknowledged in time.
-        """
+        """A message that came again: still here, or ended here."""
         if self.holdings.renew(held):
-            return True
-        before = self.holdings.held.get(held.key)
-        if before is not None:
-            if before.message.packet_id != held.message.packet_id:
-                held.connection.acknowledge(held.message)  # a second copy, sent by its sender
             return True
         if self.holdings.has_ended(held) or held.key in self._unnamed:
             self._acknowledge(held)
