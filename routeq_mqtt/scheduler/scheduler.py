@@ -114,11 +114,10 @@ class Scheduler:
             await store.close()
 
     async def _begin(self) -> Store:
-        waits = self._options.standby or isinstance(self._options.db, PostgresUrl)
-        held = await self._stand_by() if waits else None
+        # A lease runs out while its owner is frozen; the lock of a file does not.
+        leased = isinstance(self._options.db, PostgresUrl)
+        held = await self._stand_by() if leased or self._options.standby else None
         try:
-            # A lease runs out while its owner is frozen; the lock of a file does not.
-            leased = isinstance(self._options.db, PostgresUrl)
             ours = self._presence.status.db if leased else None
             seen = await refuse_second(self._transport, self._topics, self._clock, ours=ours)
             self._deals = await decide_sharing(self._transport, self._topics, self._clock)

@@ -119,12 +119,10 @@ class Reaper:
         A broker that lost its memory has lost that word, too, and a worker that was suspended
         meanwhile would go on with jobs that others have now.
         """
-        topics = self._context.topics
-        for worker, member in self._context.fleet.members.items():
+        for member in self._context.fleet.members.values():
             status = member.status
             if status is not None and status.state in {"adopting", "adopted"}:
-                connection.publish(topics.worker(worker), encode(status), retain=True)
-                connection.publish(topics.fence(worker), b"adopted", retain=True)
+                self._fence(connection, status)
 
     def _forgive(self, late: float) -> None:
         """We were stopped or starved ourselves: silence of others says nothing."""
@@ -262,18 +260,27 @@ class Reaper:
         connection = self._context.link.connection
         if connection is None:
             return False
-        said = encode(replace(status, state="adopting", at=self._context.clock.now()))
-        topics = self._context.topics
-        # A worker that comes back while the broker still holds its old connection lets that one's
-        # Last Will speak over the status, so the fence stands on a topic of its own.
-        saying = connection.publish(topics.worker(status.id), said, retain=True)
-        fencing = connection.publish(topics.fence(status.id), b"adopted", retain=True)
+        adopting = replace(status, state="adopting", at=self._context.clock.now())
         try:
-            await saying
-            await fencing
+            for published in self._fence(connection, adopting):
+                await published
         except ConnectionLost:
             return False
         return True
+
+    def _fence(
+        self, connection: Connection, status: WorkerStatus
+    ) -> tuple[asyncio.Future[int], asyncio.Future[int]]:
+        """Tell a worker that its sessions are adopted, in its status and on a topic of its own.
+
+        A worker that reconnects while the broker still holds its old connection lets the Last Will
+        of that one overwrite the status.
+        """
+        topics = self._context.topics
+        return (
+            connection.publish(topics.worker(status.id), encode(status), retain=True),
+            connection.publish(topics.fence(status.id), b"adopted", retain=True),
+        )
 
     async def _adopt_session(
         self, session: str, queue: str, running: dict[str, int], *, charge: bool
