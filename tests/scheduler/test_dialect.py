@@ -29,6 +29,16 @@ def test_the_place_is_shown_without_its_password() -> None:
     assert place.conninfo == "postgresql://me:secret@db.example:5433/bus?sslmode=require"
 
 
+@pytest.mark.parametrize("option", ["password", "sslpassword"])
+def test_no_secret_among_the_options_is_shown(option: str) -> None:
+    place = place_of(f"postgresql://me@host/bus?{option}=secret")
+    assert isinstance(place, PostgresUrl)
+    assert (str(place), "secret" in place.conninfo) == (
+        f"postgresql://me@host/bus?{option}=***",
+        True,
+    )
+
+
 @pytest.mark.parametrize("schema", ["", "Upper", "a-b", '"; DROP', "x" * 64])
 def test_a_schema_is_a_plain_name(schema: str) -> None:
     with pytest.raises(ConfigurationError, match="schema="):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from routeq_mqtt.errors import ConfigurationError
 
 _SCHEMES = ("postgresql://", "postgres://")
+_SECRET = {"password", "sslpassword"}
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -56,7 +57,7 @@ class PostgresUrl:
                 f"--db: schema={schema!r} must be lower case letters, digits and _, 63 at most"
             )
         rest = [(name, value) for name, value in options if name != "schema"]
-        hidden = [(name, "***" if name == "password" else value) for name, value in options]
+        hidden = [(name, "***" if name in _SECRET else value) for name, value in options]
         name = user.partition(":")[0]
         return cls(
             urlunsplit(parts._replace(query=urlencode(rest))),
