@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from routeq_mqtt.scheduler.store.schema.schema import MIGRATIONS
 from routeq_mqtt.scheduler.store.sql import jobs, observe
 from routeq_mqtt.scheduler.store.store import Store
 from tests.cluster.postgres import Postgres, need_postgres
+from tests.cluster.recorder import TIMEOUT
 from tests.scheduler.test_store import row
 
 psycopg = pytest.importorskip("psycopg")
@@ -105,6 +107,14 @@ async def test_a_schema_of_a_later_version_is_refused(url: PostgresUrl) -> None:
     await store.database.write("UPDATE meta SET value = ? WHERE key = 'schema'", [("1000",)])
     await store.close()
     with pytest.raises(ConfigurationError, match=r"schema version 1000, .*upgrade"):
+        await Store.open(url)
+
+
+async def test_a_table_of_another_program_is_refused(url: PostgresUrl) -> None:
+    store = await Store.open(url)
+    await store.database.write("DELETE FROM meta WHERE key = ?", [("schema",)])
+    await store.close()
+    with pytest.raises(ConfigurationError, match=r"not one of a scheduler; .*schema="):
         await Store.open(url)
 
 
@@ -241,6 +251,34 @@ async def test_who_was_frozen_commits_nothing_after_another_one_took_over(
     await frozen.close()
     await two.take([row("3")])  # the frozen one gave back nothing that is not its own
     await two.close()
+
+
+class _Broken:
+    """A connection with a fault that is not one of the server."""
+
+    closed = False
+
+    def execute(self, *args: Any) -> None:
+        raise RuntimeError("unexpected")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_lease_is_renewed_after_any_error(
+    url: PostgresUrl, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await Store.open(url)
+    lease = store.database._engine._lease  # type: ignore[attr-defined]
+    broken = _Broken()
+    lease._connection.close()
+    lease._connection = broken
+    async with asyncio.timeout(TIMEOUT):
+        while lease._connection is broken:
+            await asyncio.sleep(0.01)
+    assert "cannot renew the lease" in caplog.text
+    await store.take([row("1")])
+    await store.close()
 
 
 async def test_nobody_takes_over_in_the_middle_of_a_transaction(url: PostgresUrl) -> None:

@@ -92,9 +92,14 @@ class PostgresEngine(Engine):
                 }
                 one.cursor().executemany("INSERT INTO meta VALUES ($1, $2)", list(made.items()))
                 log.info("database %s: made", self._lease.url)
-            [(version,)] = one.execute("SELECT value::int FROM meta WHERE key = 'schema'")
-            later = migrations_from(version, str(self._lease.url))
-            for number, script in enumerate(later, version + 1):
+            known = one.execute("SELECT value::int FROM meta WHERE key = 'schema'").fetchone()
+            if known is None:
+                raise ConfigurationError(
+                    f"--db={self._lease.url}: the table meta there is not one of a scheduler; "
+                    "name another schema with ?schema="
+                )
+            later = migrations_from(known[0], str(self._lease.url))
+            for number, script in enumerate(later, known[0] + 1):
                 one.execute(script, prepare=False)
                 one.execute("UPDATE meta SET value = $1 WHERE key = 'schema'", (str(number),))
         [(token,)] = self._session.execute(sql.TOKENS)

@@ -91,8 +91,14 @@ class Lease:
                     break
             except psycopg.Error as error:
                 log.debug("cannot renew the lease of db=%s: %s", self.url, error)
-                with contextlib.suppress(psycopg.Error):
-                    self._connection.close()
+                self._disconnect()
+            except Exception:  # this thread must not end unseen while we write
+                log.exception("cannot renew the lease of db=%s", self.url)
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
 
     def release(self) -> None:
         """Let others have it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -250,7 +249,7 @@ class Session:
                 return
             if row and row[0] == "aborted":
                 break
-            time.sleep(_AGAIN)
+            self._stopped.wait(_AGAIN)
         raise NotCommitted("the connection was lost before the commit, nothing was changed")
 
 
@@ -288,14 +287,18 @@ def connect(url: PostgresUrl, *, reads: bool = False) -> psycopg.Connection[Any]
     for kind, dumper in ((int, _Plain), (float, _Real), (bool, _Truth), (str, _Text)):
         one.adapters.register_dumper(kind, dumper)
     one.adapters.register_loader("numeric", _Number)
-    one.execute(
-        f'SET search_path TO "{url.schema}"; '
-        f"SET idle_in_transaction_session_timeout = {_IDLE}; "
-        "SET client_min_messages = warning; "
-        # A commit that is answered is safe, whatever the server's default is.
-        "SELECT set_config('synchronous_commit', 'on', FALSE) "
-        "WHERE current_setting('synchronous_commit') = 'off'"
-        + ("; SET default_transaction_read_only = on" if reads else ""),
-        prepare=False,
-    )
+    try:
+        one.execute(
+            f'SET search_path TO "{url.schema}"; '
+            f"SET idle_in_transaction_session_timeout = {_IDLE}; "
+            "SET client_min_messages = warning; "
+            # A commit that is answered is safe, whatever the server's default is.
+            "SELECT set_config('synchronous_commit', 'on', FALSE) "
+            "WHERE current_setting('synchronous_commit') = 'off'"
+            + ("; SET default_transaction_read_only = on" if reads else ""),
+            prepare=False,
+        )
+    except BaseException:
+        one.close()
+        raise
     return one
