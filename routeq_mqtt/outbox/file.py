@@ -12,12 +12,11 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from routeq_mqtt.errors import ConfigurationError, OutboxFull, OutboxUnavailable
 from routeq_mqtt.outbox import sql
 from routeq_mqtt.outbox.disk import DiskRoom, log_limit, log_size, pages_of, parts, spare_pages
-from routeq_mqtt.outbox.forking import close_in_forks, leave_in_forks
+from routeq_mqtt.outbox.forking import close_in_forks, leave_in_forks, open_places
 from routeq_mqtt.outbox.place import Place, abandon, alone_in, make, real
 from routeq_mqtt.outbox.rows import OutboxJob, OutboxRow, OutboxStatus, SetAside
 
@@ -31,9 +30,6 @@ _BUSY_FOR = 30.0
 
 _PAGE_SIZE = 4096
 _NAMES = ("id", "queue", "stored", "delayed", "expires_at", "kept_at", "envelope")
-
-
-_used: WeakSet[OutboxFile] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +120,6 @@ class OutboxFile:
                 raise
             self.place: Place = Place(options.path)
             close_in_forks(self)
-            _used.add(self)
 
     # -- its place -----------------------------------------------------------------------------
 
@@ -132,10 +127,9 @@ class OutboxFile:
         """Make way for the next file at the path."""
         self.place.clear()
         abandon(self._db)
-        _used.discard(self)
         leave_in_forks(self)
         with contextlib.suppress(OSError):  # no more open files: the room of its log stays taken
-            self.place.free([file.place for file in list(_used)])
+            self.place.free(open_places())
 
     def write_back(self) -> None:
         """Write the log back into the file, also a log that was deleted.
@@ -226,7 +220,7 @@ class OutboxFile:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-        _used.discard(self)
+        leave_in_forks(self)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -11,19 +11,47 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Protocol
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from routeq_mqtt.outbox.place import Place
+
+_T = TypeVar("_T")
 
 _LONGEST = 10.0
 """Seconds that a fork waits for a commit; one that waits for another process may take longer."""
 
 
 class Inherited(Protocol):
-    """What a child closes."""
+    """What a child closes.
+
+    Attributes:
+        place: where it was opened.
+    """
+
+    place: Place
 
     def close_inherited(self) -> None:
         """Close it, in the child."""
         ...
+
+
+class _Alive(Generic[_T]):
+    """Objects as long as they are used; listed while other threads add theirs."""
+
+    def __init__(self) -> None:
+        self._by_id: WeakValueDictionary[int, _T] = WeakValueDictionary()
+
+    def add(self, one: _T) -> None:
+        self._by_id[id(one)] = one
+
+    def discard(self, one: _T) -> None:
+        self._by_id.pop(id(one), None)
+
+    def all(self) -> list[_T]:
+        # In one step: iterating over a weak set fails when another thread changes it.
+        return [one for ref in self._by_id.valuerefs() if (one := ref()) is not None]
 
 
 class Gate:
@@ -40,8 +68,8 @@ class Gate:
         self.lock.release()
 
 
-_gates: WeakSet[Gate] = WeakSet()
-_open: WeakSet[Inherited] = WeakSet()
+_gates: _Alive[Gate] = _Alive()
+_open: _Alive[Inherited] = _Alive()
 _shut: list[Gate] = []
 _all_shut = False
 
@@ -52,13 +80,18 @@ def close_in_forks(file: Inherited) -> None:
 
 
 def leave_in_forks(file: Inherited) -> None:
-    """It must not be closed any more."""
+    """It is closed, or must not be closed any more."""
     _open.discard(file)
+
+
+def open_places() -> list[Place]:
+    """Where the files that this process has open are."""
+    return [file.place for file in _open.all()]
 
 
 def _before() -> None:
     global _all_shut  # noqa: PLW0603 - from one hook to the other
-    gates = list(_gates)
+    gates = _gates.all()
     _shut.extend(gate for gate in gates if gate.lock.acquire(timeout=_LONGEST))
     _all_shut = len(_shut) == len(gates)
 
@@ -70,11 +103,11 @@ def _after() -> None:
 
 def _in_child() -> None:
     _after()
-    if _all_shut:  # else a lock of SQLite may be held, and closing would wait for ever
-        for file in list(_open):
+    for file in _open.all():
+        _open.discard(file)
+        if _all_shut:  # else a lock of SQLite may be held, and closing would wait for ever
             with contextlib.suppress(Exception):
                 file.close_inherited()
-    _open.clear()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 
 from routeq_mqtt import Bus, OutboxFull, OutboxOptions, OutboxUnavailable, SyncBus
 from routeq_mqtt.clock import SystemClock
+from routeq_mqtt.outbox.forking import close_in_forks, leave_in_forks, open_places
 from routeq_mqtt.outbox.living import LivingFile
 from routeq_mqtt.outbox.outbox import Outbox
+from routeq_mqtt.outbox.place import Place
 from routeq_mqtt.processlock import ProcessLock
 from routeq_mqtt.settings.settings import Settings
 from tests.cluster.jobs import Report
@@ -402,3 +406,38 @@ def test_a_file_with_the_inode_of_a_deleted_one_is_not_taken_for_it(
         assert before.isdisjoint(one.stat().st_ino for one in [path, *spares])
         for spare in spares:
             spare.unlink()
+
+
+class Opened:
+    def __init__(self, number: int) -> None:
+        self.place = Place(Path(str(number)))
+
+    def close_inherited(self) -> None:
+        pass
+
+
+def test_files_are_listed_while_other_threads_open_theirs() -> None:
+    """A fork asks for all of them, and so does an outbox whose file was deleted."""
+    files = [Opened(number) for number in range(200)]
+    places = [file.place for file in files]
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for file in files:
+                close_in_forks(file)
+            for file in files:
+                leave_in_forks(file)
+
+    switches = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(5_000):
+            open_places()  # raises nothing
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(switches)
+    assert not [place for place in open_places() if place in places]
