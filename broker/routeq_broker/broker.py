@@ -69,7 +69,7 @@ class Broker:
             that no subscriber could take.
         namespaces: first levels below which all these topics mean the same once more, for a bus
             of its own; the policy is asked without them.
-        sys_interval: seconds between two rounds of ``$SYS/broker/…``; 0: there is none; default 10.
+        sys_interval: publish ``$SYS/broker/…`` every this many seconds; 0: never; default 10.
         doorkeeper: who may come in, and what each may do; default: everybody, everything.
         tls: for the listeners that are encrypted; default: none is.
         clock: for expiry.

@@ -219,8 +219,8 @@ class Outcomes:
             JobCancelled: it was cancelled.
             NoResult: it is done, but its result was not stored or has expired, or the job is
                 unknown. Without a timeout, this is raised at once for a job that was dispatched by
-                this bus without `result_ttl` and without ``confirm=""
-                    "stored"``: its end would not be reported.
+                this bus without `result_ttl` and without ``confirm="stored"``: its end would not
+                be reported.
             ResultTimeout: it has not ended in time.
             NoScheduler: no scheduler has run on this bus.
             RefusedJob: the result is encrypted with a key that this process does not have.
