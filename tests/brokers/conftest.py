@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.foreign import ForeignCluster, nats, rabbitmq
+from tests.cluster.nodes import INSTALLED, NodesCluster
 from tests.cluster.recorder import Recorder
 from tests.conftest import need_mosquitto
-
-INSTALLED = {"rabbitmq": rabbitmq, "nats": nats}
 
 
 @pytest.fixture(params=["mosquitto", *INSTALLED])
@@ -27,7 +25,7 @@ async def dealing(
     elif INSTALLED[name]() is None:
         pytest.skip(f"{name} is not installed")
     else:
-        one = ForeignCluster(name, tmp_path, recorder)
+        one = NodesCluster(name, tmp_path, recorder)
     one.extra_env["ROUTEQ_SHARING"] = "scheduler"
     try:
         await one.start_broker()

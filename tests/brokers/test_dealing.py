@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.foreign import ForeignCluster
 from tests.cluster.jobs import Flaky, Gated, Report
+from tests.cluster.nodes import NodesCluster
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ async def test_a_scheduler_finds_out_what_the_broker_can_do(dealing: Cluster) ->
         await bus.dispatch(Report(key="a"))
         await bus.dispatch(Report(key="later"), delay=0.1)
         await dealing.recorder.count("ran", 2)
-    sharing = "scheduler" if isinstance(dealing, ForeignCluster) else "broker"
+    sharing = "scheduler" if isinstance(dealing, NodesCluster) else "broker"
     assert f"sharing={sharing} " in scheduler.output
 
 
@@ -79,8 +79,8 @@ async def test_a_census_does_not_overtake_dealt_jobs(dealing: Cluster) -> None:
 
     NATS keeps each subscription apart: a question on another topic than theirs came before them.
     """
-    if isinstance(dealing, ForeignCluster):
-        dealing.ack_window = 5
+    if isinstance(dealing, NodesCluster):
+        dealing.limit_unacknowledged(5)
         await dealing.restart_broker()
     scheduler = await dealing.scheduler()
     await dealing.worker("default", "--concurrency", "20")

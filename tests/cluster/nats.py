@@ -22,6 +22,7 @@ class NatsNodes:
 
     Attributes:
         ack_wait: seconds after which what was not acknowledged is delivered again.
+        ack_window: messages of one subscription that are delivered without an acknowledgement.
     """
 
     name = "nats"
@@ -29,6 +30,7 @@ class NatsNodes:
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.ports = ports
         self.ack_wait = 2
+        self.ack_window = 1_000
         self._folder = folder
         self._clients = [free_port() for _ in ports]
         self._routes = [free_port() for _ in ports]
@@ -70,7 +72,7 @@ class NatsNodes:
             f"http: 127.0.0.1:{self._monitors[at]}",
             f"server_name: routeq-{at}",
             f'jetstream {{ store_dir: "{self._folder}/nats-{at}" }}',
-            f"mqtt {{ listen: 127.0.0.1:{self.ports[at]}, max_ack_pending: 1000, "
+            f"mqtt {{ listen: 127.0.0.1:{self.ports[at]}, max_ack_pending: {self.ack_window}, "
             f'ack_wait: "{self.ack_wait}s"{replicas} }}',
         ]
         if number > 1:

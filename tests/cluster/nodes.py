@@ -56,6 +56,11 @@ class NodesCluster(Cluster):
     def brokers(self) -> list[Process]:
         return [node for node in self.nodes if node is not None and node.running]
 
+    def limit_unacknowledged(self, most: int) -> None:
+        """Let NATS deliver so many messages without an acknowledgement, from its next start on."""
+        if isinstance(self._kind, NatsNodes):
+            self._kind.ack_window = most
+
     def url_from(self, first: int) -> str:
         """All addresses, beginning with one of them."""
         ports = self._kind.ports[first:] + self._kind.ports[:first]
